@@ -1,0 +1,242 @@
+"""The nouns of the stream: what one stage hands to the next.
+
+Every message is a frozen dataclass and speaks of a *stream sample*: the count of samples of one lead
+since the stream began, at the board's own rate, gaps included. ``time_s`` is that sample's time in
+seconds since the first sample. Arrays are never written to after a message was made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Signal32 = npt.NDArray[np.float32]
+    Bools = npt.NDArray[np.bool_]
+
+GapCause = Literal["lost", "leads_off", "missing", "silent", "reset", "unplugged"]
+"""Why samples are not there: ``lost`` on the wire, electrode off (``leads_off``), not a number in a
+file (``missing``), nothing sent (``silent``), board restarted (``reset``), cable out (``unplugged``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes as a port delivered them."""
+
+    data: bytes
+    arrival_s: float
+    """Seconds on the port's clock (host monotonic time, or virtual time of a replay)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What the sender says of itself. A second one in a stream means that the board started again."""
+
+    name: str
+    rate_hz: float | None = None
+    """Nominal samples per second and lead; None where the layout does not tell."""
+    uv_per_count: float | None = None
+    """Microvolt at the electrodes per count; None where unknown."""
+    bits: int | None = None
+    """Resolution of the converter in bits."""
+    leads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SampleBlock:
+    """Consecutive samples of all leads."""
+
+    first: int
+    """From a decoder: index in the sender's own numbering, unwrapped (or the decoder's running count
+    where ``indexed`` is False). From the clock on: stream sample."""
+    counts: Floats
+    """Raw converter counts, shape (n_samples, n_leads), float64 (exact for integers of up to 53 bits).
+    Not-a-number marks a sample that the sender knows to be missing."""
+    arrival_s: float
+    """When the last byte of the block arrived, seconds on the port's clock."""
+    leads_off: bool = False
+    """True where the board reports a loose electrode for the whole block."""
+    indexed: bool = False
+    """True where ``first`` is the sender's own count, so that a jump is an exact loss."""
+    device_us: int | None = None
+    """Sender's clock at the first sample, microseconds, unwrapped; None where the layout has none."""
+
+    @property
+    def n(self) -> int:
+        """Number of samples."""
+        return int(self.counts.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """From ``first`` on, samples come at a fixed rate. A step in the rate opens a new one."""
+
+    first: int
+    time_s: float
+    rate_hz: float
+    source: Literal["declared", "given", "measured"]
+    board: Board
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Samples that are not there (or, with ``leads_off``, mean nothing)."""
+
+    first: int
+    n: int
+    time_s: float
+    seconds: float
+    cause: GapCause
+    estimated: bool = False
+    """True where the count was estimated from timing, not read from the sender's own index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One heartbeat, at its R peak."""
+
+    sample: int
+    time_s: float
+    rr_s: float | None
+    """Seconds since the R peak before; None for the first beat after a gap."""
+    amplitude_mv: float | None
+    """Signed height of the QRS in the detector's 5-20 Hz band, millivolt; None without a known scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How far a window can be trusted: 0 (useless) to 1 (clean)."""
+
+    index: float
+    reasons: tuple[str, ...] = ()
+    """What is wrong, in words, worst first; empty for a clean window."""
+    usable: bool = True
+    """False when no verdict should be read from the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A piece of conditioned signal of a bundle's window length (or shorter, see ``provisional``)."""
+
+    first: int
+    """First stream sample."""
+    last: int
+    """One past the last stream sample."""
+    time_s: float
+    seconds: float
+    signal: Signal32
+    """Conditioned signal, shape (n,), float32, at ``rate_hz``, not yet normalised nor padded;
+    millivolt where the board told its scale, otherwise counts."""
+    rate_hz: float
+    filled: float
+    """Share of the samples (0-1) that bridge short gaps."""
+    provisional: bool
+    """True for a verdict given early, before the bundle's whole window was there."""
+    clipped: float = 0.0
+    """Share of the raw samples (0-1) that stood at the converter's rail or at the record's extreme."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What one bundle said of one window."""
+
+    model: str
+    first: int
+    last: int
+    time_s: float
+    seconds: float
+    scores: dict[str, float]
+    """Probability of each of the bundle's classes, sum 1 (softmax after the bundle's temperature)."""
+    label: str
+    """The class of the highest score."""
+    provisional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Scores that have passed the quality gate and the bundle's confidence threshold."""
+
+    scores: Scores
+    verdict: str
+    """The label in words (``sinus``, ``AF``, ``other``), or ``inconclusive``."""
+    reasons: tuple[str, ...]
+    """Why the window is inconclusive; empty otherwise."""
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A stretch of atrial fibrillation of at least the minimum duration.
+
+    Given twice: with ``state`` "open" as soon as the minimum is reached and "closed" at its end.
+    """
+
+    kind: str
+    state: Literal["open", "closed"]
+    model: str
+    onset: int
+    offset: int
+    """One past the last sample of the episode (so far, while open)."""
+    onset_s: float
+    offset_s: float
+    probability: float
+    """Mean smoothed probability over the episode so far (0-1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What has been read and lost since the stream began."""
+
+    bytes: int = 0
+    discarded_bytes: int = 0
+    frames: int = 0
+    bad_frames: int = 0
+    """Frames dropped for a wrong checksum, length or type, and lines that hold no number."""
+    samples: int = 0
+    """Samples delivered."""
+    lost: int = 0
+    """Samples known to be lost (exact)."""
+    lost_estimated: int = 0
+    """Samples believed lost from timing (estimate)."""
+    leads_off: int = 0
+    """Samples delivered while an electrode was off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where the stream stands; also every notice that a person should read (``text``)."""
+
+    sample: int
+    time_s: float
+    state: Literal["waiting", "unrecognised", "streaming", "leads_off", "silent", "unplugged", "ended"]
+    text: str = ""
+    heart_rate_bpm: float | None = None
+    verdict: str | None = None
+    probability: float | None = None
+    """Score of the verdict's class, 0-1."""
+    quality: float | None = None
+    counters: Counters = field(default_factory=Counters)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The whole of a file that was classified."""
+
+    path: str
+    model: str
+    label: str | None
+    """Class with the highest mean score; None when the record gave no window."""
+    verdict: str
+    scores: dict[str, float]
+    """Mean over the windows that are not provisional."""
+    seconds: float
+    inconclusive: float
+    """Share (0-1) of the windows without a verdict."""
+    windows: int
+
+
+Message = Segment | SampleBlock | Gap | Beat | Window | Scores | Verdict | Episode | Status | Record
