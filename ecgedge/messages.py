@@ -96,6 +96,36 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """The start of signal without a break longer than what may be bridged."""
+
+    first: int
+    time_s: float
+    rate_hz: float
+    in_mv: bool
+    """True where the values that follow are millivolt, False where they are counts of unknown scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Consecutive values of one lead inside a stretch."""
+
+    first: int
+    values: Floats
+    """Shape (n,), float64, millivolt or counts (see ``Stretch.in_mv``), always finite."""
+    filled: Bools
+    """Shape (n,): True where the value bridges a short gap."""
+
+
+@dataclass(frozen=True, slots=True)
+class StretchEnd:
+    """The end of a stretch."""
+
+    last: int
+    """One past its last stream sample."""
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """One heartbeat, at its R peak."""
 
