@@ -1,0 +1,193 @@
+"""Raw samples -> band-limited signal at the rate a consumer asks for.
+
+A conditioning specification is a closed dictionary with a version::
+
+    {"version": 1, "rate_hz": 100.0, "highpass_hz": 0.5, "lowpass_hz": 40.0}
+
+Two linear-phase windowed-sinc stages (Oppenheim & Schafer, *Discrete-Time Signal Processing*, ch. 7,
+Kaiser window): a polyphase low-pass that evaluates the input at ``k * rate_in / rate_out`` for every
+output sample k, then a high-pass at the output rate. The delay of both is compensated, so output sample
+k belongs to input position ``k * rate_in / rate_out``; it is available ``delay_s`` later.
+
+All arithmetic runs on blocks of ``BLOCK`` output samples whatever the size of the pushes, because
+numpy's products are not bit-equal across lengths. Both ends are extended by the first and last value.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecgedge.errors import BundleError, UsageError
+
+if TYPE_CHECKING:
+    from ecgedge.messages import Bools, Floats, Signal32
+
+VERSION = 1
+BLOCK = 32
+_KEYS = {"version", "rate_hz", "highpass_hz", "lowpass_hz"}
+_KAISER_BETA = 3.4  # 40 dB of stop-band attenuation
+_KAISER_HALF = 1.12  # half length of that window in samples = this * rate / width of the transition
+_MIN_RATE_HZ, _MAX_RATE_HZ = 20.0, 20_000.0
+_MAX_PHASES = 2000
+
+
+def check_spec(spec: dict[str, Any]) -> None:
+    """Refuse a specification that this version does not understand in full.
+
+    Raises
+    ------
+    BundleError
+        On unknown or missing keys, another version, or a band that the rate cannot hold.
+    """
+    if set(spec) != _KEYS:
+        odd = sorted(set(spec) ^ _KEYS)
+        raise BundleError(f"preprocessing keys {odd} unknown or missing", f"exactly {sorted(_KEYS)}")
+    if spec["version"] != VERSION:
+        raise BundleError(f"preprocessing version {spec['version']}", str(VERSION), "Update ecgedge.")
+    rate, low, high = (float(spec[key]) for key in ("rate_hz", "highpass_hz", "lowpass_hz"))
+    if not 0 < low < high < rate / 2:
+        raise BundleError(
+            f"a band of {low:g}-{high:g} Hz at {rate:g} Hz", "0 < highpass < lowpass < half the rate"
+        )
+
+
+def _windowed_sinc(offsets: Floats, cutoff: float, half: float) -> Floats:
+    """Low-pass kernel at ``offsets`` (in samples), cut-off in cycles per sample, Kaiser of +-half."""
+    inside = np.clip(1.0 - (offsets / half) ** 2, 0.0, None)
+    window = np.i0(_KAISER_BETA * np.sqrt(inside)) / np.i0(_KAISER_BETA)
+    kernel = 2 * cutoff * np.sinc(2 * cutoff * offsets) * window
+    kernel[np.abs(offsets) > half] = 0.0
+    return np.asarray(kernel, dtype=np.float64)
+
+
+class Conditioner:
+    """One conditioning chain for one stretch of signal at a fixed input rate.
+
+    Parameters
+    ----------
+    spec : conditioning specification (see the module)
+    rate_in_hz : input samples per second
+
+    Raises
+    ------
+    BundleError
+        If the specification is not understood.
+    UsageError
+        If the input rate is not 20-20,000 Hz.
+    """
+
+    def __init__(self, spec: dict[str, Any], rate_in_hz: float) -> None:
+        check_spec(spec)
+        if not _MIN_RATE_HZ <= rate_in_hz <= _MAX_RATE_HZ:
+            raise UsageError(
+                f"a sampling rate of {rate_in_hz:g} Hz", "20-20000 Hz", "Check --fs or the board."
+            )
+        self.rate_hz = float(spec["rate_hz"])
+        self.rate_in_hz = float(rate_in_hz)
+        self._step = Fraction(self.rate_in_hz / self.rate_hz).limit_denominator(_MAX_PHASES)
+        self._make_resampler(float(spec["lowpass_hz"]))
+        self._make_highpass(float(spec["highpass_hz"]))
+        self.delay_s = self._half_in / self.rate_in_hz + (self._half_hp + BLOCK) / self.rate_hz
+        self._offset: float | None = None
+        self._n_in = 0
+        self._n_out = 0
+        # Input kept for stage 1; before the first sample it is zero, the offset being removed.
+        before = int(self._half_hp * self._step) + self._half_in + 2
+        self._raw = np.zeros(before)
+        self._raw_filled = np.zeros(before, dtype=bool)
+        self._raw_first = -before
+        # Stage 1 begins early by half a high-pass, so that stage 2 can begin at output sample 0.
+        self._mid_next = -self._half_hp
+        self._mid = np.empty(0)
+        self._mid_filled = np.empty(0, dtype=bool)
+
+    def _make_resampler(self, lowpass_hz: float) -> None:
+        """One row of taps for each distinct fractional position of an output sample."""
+        limit = min(self.rate_in_hz, self.rate_hz) / 2
+        cut = min(lowpass_hz, 0.9 * limit)
+        transition = min(2 * (limit - cut), 0.5 * cut)
+        half = max(3.0, _KAISER_HALF * self.rate_in_hz / transition)
+        self._half_in = ceil(half)
+        offsets = np.arange(-self._half_in, self._half_in + 2, dtype=np.float64)
+        self._taps = np.empty((self._step.denominator, offsets.size))
+        for phase in range(self._step.denominator):
+            fraction = float((phase * self._step) % 1)
+            row = _windowed_sinc(offsets - fraction, cut / self.rate_in_hz, half)
+            self._taps[phase] = row / row.sum()
+        self._reach = np.arange(offsets.size)
+
+    def _make_highpass(self, highpass_hz: float) -> None:
+        """Unit impulse minus a low-pass, both of unit gain at 0 Hz: constants vanish exactly."""
+        self._half_hp = ceil(_KAISER_HALF * self.rate_hz / (1.2 * highpass_hz))
+        offsets = np.arange(-self._half_hp, self._half_hp + 1, dtype=np.float64)
+        kernel = _windowed_sinc(offsets, highpass_hz / self.rate_hz, self._half_hp + 1.0)
+        self._highpass = -kernel / kernel.sum()
+        self._highpass[self._half_hp] += 1.0
+
+    def push(self, values: Floats, filled: Bools) -> tuple[Signal32, Bools]:
+        """Take input values, shape (n,), float64, finite, and whether each bridges a gap, shape (n,).
+
+        Returns what is complete: signal, shape (m,), float32, in the unit of the input, and for each
+        sample whether its position was bridged.
+        """
+        if values.size and self._offset is None:
+            # A constant removed first keeps a large electrode offset from eating the mantissa.
+            self._offset = float(values[0])
+        self._n_in += values.size
+        return self._run(values - (self._offset or 0.0), filled)
+
+    def finish(self) -> tuple[Signal32, Bools]:
+        """Give the rest, the input being extended by its last value. The chain is spent then."""
+        if not self._n_in:
+            return np.empty(0, dtype=np.float32), np.empty(0, dtype=bool)
+        total = int((self._n_in - 1) / self._step) + 1
+        missing = total - self._n_out
+        tail = ceil((self._half_hp + 3 * BLOCK) * self._step) + 2 * self._half_in + 4
+        signal, filled = self._run(
+            np.full(tail, self._raw[-1]), np.full(tail, self._raw_filled[-1], dtype=bool)
+        )
+        return signal[:missing], filled[:missing]
+
+    def _run(self, values: Floats, filled: Bools) -> tuple[Signal32, Bools]:
+        self._raw = np.concatenate((self._raw, values))
+        self._raw_filled = np.concatenate((self._raw_filled, filled))
+        self._resample()
+        signals: list[Signal32] = []
+        masks: list[Bools] = []
+        at = 0
+        need = BLOCK + 2 * self._half_hp
+        while self._mid.size - at >= need:
+            block = self._mid[at : at + need].copy()  # own memory: same alignment, same sum
+            signals.append(np.convolve(block, self._highpass, "valid").astype(np.float32))
+            masks.append(self._mid_filled[at + self._half_hp : at + self._half_hp + BLOCK])
+            at += BLOCK
+        if not signals:
+            return np.empty(0, dtype=np.float32), np.empty(0, dtype=bool)
+        self._mid, self._mid_filled = self._mid[at:], self._mid_filled[at:]
+        self._n_out += at
+        return np.concatenate(signals), np.concatenate(masks)
+
+    def _resample(self) -> None:
+        """Stage 1: as many blocks of output samples as the input reaches."""
+        num, den = self._step.numerator, self._step.denominator
+        end = self._raw_first + self._raw.size
+        mids, masks = [self._mid], [self._mid_filled]
+        while True:
+            k = np.arange(self._mid_next, self._mid_next + BLOCK, dtype=np.int64)
+            position = k * num // den
+            if position[-1] + self._half_in + 2 > end:
+                break
+            rows = (position - self._half_in - self._raw_first)[:, None] + self._reach
+            mids.append((self._raw[rows] * self._taps[k % den]).sum(axis=1))
+            masks.append(self._raw_filled[position - self._raw_first])
+            self._mid_next += BLOCK
+        if len(mids) == 1:
+            return
+        self._mid, self._mid_filled = np.concatenate(mids), np.concatenate(masks)
+        drop = self._mid_next * num // den - self._half_in - self._raw_first
+        self._raw, self._raw_filled = self._raw[drop:], self._raw_filled[drop:]
+        self._raw_first += drop

@@ -1,0 +1,148 @@
+"""Wires continuity, conditioning, R peaks, windows, quality and features; used by the stream, by
+``classify`` and, piece by piece, by training.
+
+Input of a stretch is handed on in quanta of a fixed number of samples, so that the order of what comes
+out (beats, windows, gaps) does not depend on how the samples were delivered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecgedge import features, quality, rpeaks
+from ecgedge.conditioning import Conditioner
+from ecgedge.continuity import Continuity
+from ecgedge.messages import Beat, Gap, Piece, Quality, SampleBlock, Segment, Stretch, StretchEnd, Window
+from ecgedge.windows import Windower, WindowSpec
+
+if TYPE_CHECKING:
+    from ecgedge.messages import Bools, Floats, Signal32
+
+QUANTUM_S = 0.2
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A model as the frontend sees it."""
+
+    name: str
+    preprocessing: dict[str, Any]
+    window: WindowSpec
+    inputs: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A window with all that a classifier and a judge need."""
+
+    model: str
+    window: Window
+    quality: Quality
+    tensors: dict[str, Signal32]
+
+
+Out = Gap | Beat | Prepared | StretchEnd
+
+
+class _Chain:
+    """What works on one stretch: one conditioner for each distinct specification."""
+
+    def __init__(self, stretch: Stretch, consumers: tuple[Consumer, ...]) -> None:
+        rate = stretch.rate_hz
+        self.quantum = max(1, round(QUANTUM_S * rate))
+        self._beats_band = Conditioner(rpeaks.BAND, rate)
+        self._detector = rpeaks.RPeakDetector(stretch.first, stretch.time_s, rate, stretch.in_mv)
+        self._specs: list[dict[str, Any]] = []
+        self._bands: list[tuple[Conditioner, list[tuple[Consumer, Windower]]]] = []
+        for consumer in consumers:
+            windower = Windower(consumer.window, stretch.first, stretch.time_s, rate)
+            for spec_of, (_, users) in zip(self._specs, self._bands, strict=True):
+                if spec_of == consumer.preprocessing:
+                    users.append((consumer, windower))
+                    break
+            else:
+                self._specs.append(consumer.preprocessing)
+                self._bands.append((Conditioner(consumer.preprocessing, rate), [(consumer, windower)]))
+
+    def push(self, values: Floats, filled: Bools) -> list[Out]:
+        out: list[Out] = list(self._detector.push(self._beats_band.push(values, filled)[0]))
+        for band, users in self._bands:
+            signal, mask = band.push(values, filled)
+            for consumer, windower in users:
+                out += [_prepare(consumer, window) for window in windower.push(signal, mask)]
+        return out
+
+    def finish(self) -> list[Out]:
+        out: list[Out] = list(self._detector.push(self._beats_band.finish()[0]))
+        out += self._detector.finish()
+        for band, users in self._bands:
+            signal, mask = band.finish()
+            for consumer, windower in users:
+                windows = windower.push(signal, mask) + windower.finish()
+                out += [_prepare(consumer, window) for window in windows]
+        return out
+
+
+def _prepare(consumer: Consumer, window: Window) -> Prepared:
+    tensors = features.make_inputs(consumer.inputs, window.signal)
+    return Prepared(consumer.name, window, quality.assess(window), tensors)
+
+
+class Frontend:
+    """Samples and gaps of one stream -> beats, prepared windows, gaps, ends of stretches.
+
+    Parameters
+    ----------
+    consumers : the models that windows are cut for
+    lead : column of the samples, from 0
+    """
+
+    def __init__(self, consumers: tuple[Consumer, ...], lead: int = 0) -> None:
+        self._consumers = consumers
+        self._continuity = Continuity(lead)
+        self._chain: _Chain | None = None
+        self._values: Floats = np.empty(0)
+        self._filled: Bools = np.empty(0, dtype=bool)
+
+    def push(self, message: Segment | SampleBlock | Gap) -> list[Out]:
+        """Take what the clock gave."""
+        return self._take(self._continuity.push(message))
+
+    def finish(self) -> list[Out]:
+        """End of the stream."""
+        return self._take(self._continuity.finish())
+
+    def _take(self, messages: list[Stretch | Piece | StretchEnd | Gap]) -> list[Out]:
+        out: list[Out] = []
+        for message in messages:
+            if isinstance(message, Stretch):
+                self._chain = _Chain(message, self._consumers)
+            elif isinstance(message, Piece):
+                out += self._piece(message)
+            elif isinstance(message, StretchEnd):
+                out += self._end(message)
+            else:
+                out.append(message)
+        return out
+
+    def _piece(self, piece: Piece) -> list[Out]:
+        assert self._chain is not None
+        self._values = np.concatenate((self._values, piece.values))
+        self._filled = np.concatenate((self._filled, piece.filled))
+        n = self._chain.quantum
+        whole = self._values.size - self._values.size % n
+        out: list[Out] = []
+        for at in range(0, whole, n):
+            out += self._chain.push(self._values[at : at + n], self._filled[at : at + n])
+        self._values, self._filled = self._values[whole:], self._filled[whole:]
+        return out
+
+    def _end(self, end: StretchEnd) -> list[Out]:
+        assert self._chain is not None
+        out = self._chain.push(self._values, self._filled) + self._chain.finish()
+        self._values, self._filled = self._values[:0], self._filled[:0]
+        self._chain = None
+        return [*out, end]

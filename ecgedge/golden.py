@@ -1,0 +1,68 @@
+"""Golden vectors: does this machine make of a bundle's synthesised signal what the exporter made of it?
+
+An archive ``NAME.golden.npz`` holds ``counts`` (synthesised signal, int16), ``rate_hz``, ``uv_per_count``,
+the int8 tensor ``input_NAME`` of its first whole window and the int8 output ``output_NAME``.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecgedge.classifier import Classifier
+from ecgedge.errors import BundleError
+from ecgedge.frontend import Consumer, Frontend, Prepared
+from ecgedge.messages import Board, SampleBlock, Segment
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ecgedge.bundle import Bundle
+
+OUTPUT_TOLERANCE = 1
+"""Least significant bits by which kernels of different processors may differ."""
+
+
+def first_window(bundle: Bundle, counts: npt.NDArray[np.int16], rate_hz: float, uv_per_count: float) -> Prepared:
+    """First window that is not provisional, made of counts by the device's frontend."""
+    manifest = bundle.manifest
+    consumer = Consumer(bundle.name, manifest["preprocessing"], bundle.window, manifest["inputs"])
+    frontend = Frontend((consumer,))
+    board = Board("golden", rate_hz, uv_per_count, 16)
+    out = frontend.push(Segment(0, 0.0, rate_hz, "declared", board))
+    out += frontend.push(SampleBlock(0, counts[:, None].astype(np.float64), 0.0))
+    out += frontend.finish()
+    return next(item for item in out if isinstance(item, Prepared) and not item.window.provisional)
+
+
+def verify(bundle: Bundle) -> list[str]:
+    """Check a bundle on this machine; returns what was checked, a line each.
+
+    Raises
+    ------
+    BundleError
+        At the first thing that is off. (Hashes and manifest were checked when the bundle was opened.)
+    """
+    manifest = bundle.manifest
+    lines = [f"manifest: schema {manifest['schema']}, {len(manifest['files'])} files, hashes match"]
+    classifier = Classifier(bundle)
+    lines.append(f"model: loads, {len(bundle.model)} bytes, tensors as the manifest says")
+    try:
+        golden: dict[str, Any] = dict(np.load(io.BytesIO(bundle.golden)))
+    except (ValueError, OSError) as error:
+        raise BundleError(f"golden vectors cannot be read ({error})", "a numpy archive") from None
+    prepared = first_window(bundle, golden["counts"], float(golden["rate_hz"]), float(golden["uv_per_count"]))
+    quantised = classifier.quantise(prepared.tensors)
+    for name, tensor in quantised.items():
+        wrong = int((tensor != golden[f"input_{name}"]).sum())
+        if wrong:
+            raise BundleError(f"{wrong} of {tensor.size} values of input {name!r} differ", "the golden ones")
+        lines.append(f"frontend: input {name!r}, all {tensor.size} values are the golden ones")
+    for name, tensor in classifier.raw(quantised).items():
+        off = int(np.abs(tensor.astype(np.int64) - golden[f"output_{name}"]).max())
+        if off > OUTPUT_TOLERANCE:
+            raise BundleError(f"output {name!r} is off by {off} steps", f"at most {OUTPUT_TOLERANCE}")
+        lines.append(f"net: output {name!r} within {off} steps of the golden one")
+    return lines

@@ -1,0 +1,215 @@
+"""Sessions: a port's bytes, or files, through the pipeline into a sink. The loop that the CLI starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ecgedge.bundle import open_bundle
+from ecgedge.classifier import Classifier
+from ecgedge.errors import EcgedgeError, UnrecognisedError, UsageError
+from ecgedge.messages import Message, Record, Verdict
+from ecgedge.pipeline import Pipeline
+from ecgedge.ports import Port, open_port
+from ecgedge.recordings import Recording, find_lead, open_recording
+from ecgedge.verdict import INCONCLUSIVE
+from ecgedge.wire import Reader, make_reader
+from ecgedge.wire.frames import command_hello, command_start
+
+if TYPE_CHECKING:
+    from ecgedge.sinks import Sink
+
+DEFAULT_MODELS = ("efficientecg-s",)
+SILENCE_S = 3.0
+"""Without a byte for so long, a live port is said to be silent."""
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """What ``ecgedge stream`` was asked to do; see its flags."""
+
+    port: str
+    baud: int = 115200
+    protocol: str = "auto"
+    models: tuple[str, ...] = DEFAULT_MODELS
+    duration_s: float | None = None
+    lead: str | None = None
+    fs: float | None = None
+    speed: float = 1.0
+    seed: int = 0
+    minimum_episode_s: float = 30.0
+
+
+def open_models(names: Iterable[str]) -> tuple[Classifier, ...]:
+    """Open bundles by name or path, each once."""
+    return tuple(Classifier(open_bundle(name)) for name in dict.fromkeys(names))
+
+
+def run_stream(options: StreamOptions, sink: Sink) -> None:
+    """Stream until the port ends, the duration is over, or Ctrl-C; then tell the sink the rest.
+
+    Raises
+    ------
+    UsageError, BundleError
+        Before anything is opened.
+    PortError
+        If the port cannot be opened or is lost; the stream's end is told to the sink first.
+    UnrecognisedError
+        If bytes came but never made sense.
+    """
+    reader = make_reader(options.protocol)
+    lead = _lead_number(options)
+    with open_port(
+        options.port,
+        baud=options.baud,
+        speed=options.speed,
+        seed=options.seed,
+        duration_s=options.duration_s,
+        fs=options.fs,
+    ) as port:
+        if port.protocol is not None and options.protocol == "auto":
+            reader = make_reader(port.protocol)
+        stream = _Stream(options, port, reader, lead, sink)
+        try:
+            stream.run()
+        finally:
+            stream.finish()
+    stream.check_recognised()
+
+
+class _Stream:
+    """One running stream."""
+
+    def __init__(self, options: StreamOptions, port: Port, reader: Reader, lead: int, sink: Sink) -> None:
+        self._options, self._port, self._reader, self._sink = options, port, reader, sink
+        self._until_s = math.inf if options.duration_s is None else options.duration_s
+        # Models are opened after the port: a port that cannot be opened is told at once.
+        rate = None if options.port.startswith("replay:") else options.fs
+        self._pipeline = Pipeline(
+            open_models(options.models),
+            rate_hz=rate,
+            lead=lead,
+            minimum_episode_s=options.minimum_episode_s,
+        )
+        self._last_byte_s: float | None = None
+        self._silent = False
+
+    def run(self) -> None:
+        """Read until the end."""
+        if "frames" in (self._port.protocol, self._options.protocol):
+            # A board that was named or is our own; nothing is written to one that is only guessed at.
+            self._port.write(command_hello() + command_start())
+        while not self._port.ended:
+            chunk = self._port.read()
+            if chunk.data:
+                self._last_byte_s, self._silent = chunk.arrival_s, False
+            else:
+                self._watch_silence(chunk.arrival_s)
+            for item in self._reader.push(chunk):
+                self._write(self._pipeline.push(item, self._reader.counters))
+            if self._pipeline.time_s >= self._until_s:
+                return
+
+    def finish(self) -> None:
+        """Tell what was held back."""
+        for item in self._reader.finish():
+            self._write(self._pipeline.push(item, self._reader.counters))
+        self._write(self._pipeline.finish(self._reader.counters))
+
+    def check_recognised(self) -> None:
+        """Fail when bytes came but gave no samples."""
+        counters = self._reader.counters
+        if counters.bytes and not self._pipeline.samples:
+            raise UnrecognisedError(
+                f"{counters.bytes} bytes came, none made sense", "a known protocol", "Try --baud or --protocol."
+            )
+
+    def _watch_silence(self, now_s: float) -> None:
+        if self._last_byte_s is None:
+            self._last_byte_s = now_s
+        if self._port.live and not self._silent and now_s - self._last_byte_s > SILENCE_S:
+            self._silent = True
+            text = f"nothing received for {SILENCE_S:g} s: is the board powered and sending?"
+            self._write([self._pipeline.status("silent", text, self._reader.counters)])
+
+    def _write(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self._sink.write(message)
+
+
+def _lead_number(options: StreamOptions) -> int:
+    """Column of ``--lead``: a number from 0, or for a replay also the name that its header gives."""
+    if options.lead is None:
+        return 0
+    if options.port.startswith("replay:"):
+        path = options.port.removeprefix("replay:")
+        return find_lead(open_recording(path, options.fs).lead_names, options.lead, path)
+    if not options.lead.isdecimal():
+        raise UsageError(f"lead {options.lead!r}", "a number from 0", "Only recordings name their leads.")
+    return int(options.lead)
+
+
+def classify_files(
+    paths: Iterable[str],
+    *,
+    models: tuple[str, ...] = DEFAULT_MODELS,
+    fs: float | None = None,
+    lead: str | None = None,
+    minimum_episode_s: float = 30.0,
+    sink: Sink,
+) -> int:
+    """Classify recordings one after another with the stream's own code; models are opened once.
+
+    Returns the number of files that could not be read; each is told through ``sink.problem``.
+
+    Raises
+    ------
+    BundleError
+        If a model cannot be opened.
+    """
+    classifiers = open_models(models)
+    failed = 0
+    for path in paths:
+        try:
+            recording = open_recording(path, fs, lead)
+            for message in classify(recording, path, classifiers, minimum_episode_s):
+                sink.write(message)
+        except EcgedgeError as error:
+            failed += 1
+            sink.problem(str(error))
+    return failed
+
+
+def classify(
+    recording: Recording, path: str, classifiers: tuple[Classifier, ...], minimum_episode_s: float = 30.0
+) -> Iterator[Message]:
+    """All messages of one recording, a Record for each model at the end."""
+    pipeline = Pipeline(classifiers, minimum_episode_s=minimum_episode_s)
+    verdicts: list[Verdict] = []
+
+    def kept(messages: list[Message]) -> list[Message]:
+        verdicts.extend(m for m in messages if isinstance(m, Verdict) and not m.scores.provisional)
+        return messages
+
+    yield from kept(pipeline.push(recording.board))
+    for block in recording.blocks():
+        yield from kept(pipeline.push(block))
+    yield from kept(pipeline.finish())
+    for classifier in classifiers:
+        mine = [v for v in verdicts if v.scores.model == classifier.bundle.name]
+        yield _record(path, classifier, mine, pipeline.time_s)
+
+
+def _record(path: str, classifier: Classifier, verdicts: list[Verdict], seconds: float) -> Record:
+    """Mean of the scores over windows; the words of the best class, unless most windows told nothing."""
+    bundle = classifier.bundle
+    n = len(verdicts)
+    if not n:
+        return Record(path, bundle.name, None, INCONCLUSIVE, {}, seconds, 1.0, 0)
+    scores = {c: sum(v.scores.scores[c] for v in verdicts) / n for c in bundle.classes}
+    label = max(scores, key=scores.__getitem__)
+    silent = sum(v.verdict == INCONCLUSIVE for v in verdicts) / n
+    said = INCONCLUSIVE if silent > 0.5 or label == "~" else bundle.manifest["words"][label]
+    return Record(path, bundle.name, label, said, scores, seconds, silent, n)

@@ -1,0 +1,66 @@
+"""The float checkpoint: weights beside the recipe that made them and what it scored."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ecgedge.errors import DataError
+from ecgedge.models import build
+from ecgedge.training import recipe as recipes
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ecgedge.training.recipe import Recipe
+
+FORMAT = 1
+
+
+@dataclass
+class Checkpoint:
+    """A trained net in evaluation mode, its recipe, and figures on the inner validation records."""
+
+    net: nn.Module
+    recipe: Recipe
+    inner: dict[str, Any]
+
+
+def save(path: Path, state: dict[str, Tensor], recipe: Recipe, inner: dict[str, Any]) -> None:
+    """Write a checkpoint in one step, so that a kill cannot leave half of one."""
+    content = {"format": FORMAT, "recipe": dataclasses.asdict(recipe), "inner": inner, "state": state}
+    partial = path.with_suffix(".partial")
+    torch.save(content, partial)
+    partial.replace(path)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises
+    ------
+    DataError
+        If it is missing, no checkpoint of ours, or of another architecture than its recipe says.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise DataError(f"no checkpoint {path.name}", str(path), "Train it first: ecgedge train") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path.name} cannot be read ({reason})", "an ecgedge checkpoint") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise DataError(f"{path.name} is another kind of file", f"an ecgedge checkpoint of format {FORMAT}")
+    recipe = recipes.from_table(content["recipe"], path.name)
+    net = build(recipe.architecture, recipe.net)
+    try:
+        net.load_state_dict(content["state"])
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path.name} does not fit its recipe ({reason})", recipe.architecture) from None
+    return Checkpoint(net.eval(), recipe, content["inner"])

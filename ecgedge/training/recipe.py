@@ -1,0 +1,127 @@
+"""A recipe: everything that decides what a training run makes, read from TOML.
+
+Unknown keys are refused, so that a misspelt option cannot be ignored.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ecgedge.errors import DataError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """Window of the model, seconds; ``clip`` in standard deviations."""
+
+    length_s: float
+    hop_s: float
+    minimum_s: float
+    clip: float
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which records, which labels, and the share kept for inner validation."""
+
+    set: str
+    revision: str
+    inner_share: float
+
+
+@dataclass(frozen=True)
+class OptimiserOptions:
+    """AdamW with a one-cycle schedule; ``class_weights`` in the order of the classes."""
+
+    epochs: int
+    batch: int
+    peak_rate: float
+    weight_decay: float
+    label_smoothing: float
+    class_weights: list[float]
+    ema_decay: float
+
+
+@dataclass(frozen=True)
+class AugmentationOptions:
+    """Strengths (in standard deviations of the signal, or shares) of the augmentation; see ``augment``."""
+
+    stretch: float
+    polarity: float
+    noise: float
+    wander: float
+    cut_out: float
+    short_crop: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe."""
+
+    name: str
+    task: str
+    architecture: str
+    seed: int
+    net: dict[str, Any]
+    preprocessing: dict[str, Any]
+    window: WindowOptions
+    data: DataOptions
+    optimiser: OptimiserOptions
+    augmentation: AugmentationOptions
+
+
+_TABLES = {
+    "window": WindowOptions,
+    "data": DataOptions,
+    "optimiser": OptimiserOptions,
+    "augmentation": AugmentationOptions,
+}
+_T = TypeVar("_T")
+
+
+def _fill(kind: type[_T], table: dict[str, Any], where: str) -> _T:
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    if odd := sorted(set(table) ^ known):
+        raise DataError(f"recipe {where}: keys {odd} unknown or missing", f"exactly {sorted(known)}")
+    return kind(**table)
+
+
+def load(name_or_path: str) -> Recipe:
+    """Read a shipped recipe by name, or any recipe by path.
+
+    Raises
+    ------
+    DataError
+        If it cannot be found or read, or has a key unknown or missing.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = RECIPES / f"{name_or_path}.toml"
+    try:
+        table = tomllib.loads(path.read_text())
+    except OSError:
+        shipped = sorted(p.stem for p in RECIPES.glob("*.toml"))
+        raise DataError(f"no recipe {name_or_path!r}", f"a .toml file or one of {shipped}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"recipe {path.name} is not TOML ({error})") from None
+    return from_table(table, path.name)
+
+
+def from_table(table: dict[str, Any], where: str) -> Recipe:
+    """Make a recipe of nested tables; ``where`` names the file in errors."""
+    inner = {
+        key: _fill(kind, table[key], f"{where} [{key}]")
+        for key, kind in _TABLES.items()
+        if isinstance(table.get(key), dict)
+    }
+    return _fill(Recipe, {**table, **inner}, where)

@@ -1,0 +1,99 @@
+"""Conditioned signal of a stretch -> windows of a bundle's length and hop.
+
+The rule is the same in training, ``classify`` and the live stream:
+
+* full windows of ``length_s`` begin every ``hop_s`` from the start of the stretch;
+* before the first full one, a provisional window of what is there comes at ``minimum_s`` and then every hop;
+* when the stretch ends between two hops, one last window covers its last ``length_s``;
+* a stretch between ``minimum_s`` and ``length_s`` long gives its whole as one window (not provisional);
+  a shorter one gives none. ``features`` pads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ecgedge.messages import Window
+
+if TYPE_CHECKING:
+    from ecgedge.messages import Bools, Signal32
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpec:
+    """How a bundle wants its windows cut; seconds, and samples per second of the conditioned signal."""
+
+    rate_hz: float
+    length_s: float
+    hop_s: float
+    minimum_s: float
+
+
+class Windower:
+    """Cuts one stretch into windows.
+
+    Parameters
+    ----------
+    spec : the bundle's window
+    first : stream sample of the stretch's first sample
+    time_s : its time in seconds
+    rate_in_hz : stream samples per second, to give windows their stream samples
+    """
+
+    def __init__(self, spec: WindowSpec, first: int, time_s: float, rate_in_hz: float) -> None:
+        self._spec = spec
+        self._first = first
+        self._time_s = time_s
+        self._rate_in = rate_in_hz
+        self._length = round(spec.length_s * spec.rate_hz)
+        self._hop = round(spec.hop_s * spec.rate_hz)
+        self._minimum = round(spec.minimum_s * spec.rate_hz)
+        self._signal: Signal32 = np.empty(0, dtype=np.float32)
+        self._filled: Bools = np.empty(0, dtype=bool)
+        self._base = 0  # conditioned sample at the buffer's start
+        self._next = 0  # where the next full window begins
+        self._early = self._minimum  # length at which the next provisional window is due
+
+    def push(self, signal: Signal32, filled: Bools) -> list[Window]:
+        """Take conditioned signal and its bridged positions, both shape (n,)."""
+        self._signal = np.concatenate((self._signal, signal))
+        self._filled = np.concatenate((self._filled, filled))
+        total = self._base + self._signal.size
+        out: list[Window] = []
+        while self._next == 0 and self._early < self._length and total >= self._early:
+            out.append(self._window(0, self._early, provisional=True))
+            self._early += self._hop
+        while total >= self._next + self._length:
+            out.append(self._window(self._next, self._length, provisional=False))
+            self._next += self._hop
+        # One hop before the next window stays, for a last window that ends with the stretch.
+        drop = max(0, self._next - self._hop - self._base)
+        self._signal, self._filled = self._signal[drop:], self._filled[drop:]
+        self._base += drop
+        return out
+
+    def finish(self) -> list[Window]:
+        """Give the last window, if the stretch has a part that no full window covered."""
+        total = self._base + self._signal.size
+        covered = self._next - self._hop + self._length if self._next else 0
+        if total <= covered or total < self._minimum:
+            return []
+        n = min(total, self._length)
+        return [self._window(total - n, n, provisional=False)]
+
+    def _window(self, begin: int, n: int, *, provisional: bool) -> Window:
+        ratio = self._rate_in / self._spec.rate_hz
+        inside = slice(begin - self._base, begin - self._base + n)
+        return Window(
+            first=self._first + round(begin * ratio),
+            last=self._first + round((begin + n) * ratio),
+            time_s=self._time_s + begin / self._spec.rate_hz,
+            seconds=n / self._spec.rate_hz,
+            signal=self._signal[inside].copy(),
+            rate_hz=self._spec.rate_hz,
+            filled=float(self._filled[inside].mean()),
+            provisional=provisional,
+        )

@@ -1,0 +1,171 @@
+"""``python -m export NAME``: checkpoint -> ONNX -> TFLite -> int8 -> gate -> bundle.
+
+The steps, in order: ``to_onnx``, ``to_tflite``, ``calibrate``, ``gate``, ``manifest``. The published
+validation records are looked at once, after the gate has passed, for the table in the manifest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgedge import bundle as bundles
+from ecgedge.datasets import cinc2017
+from ecgedge.datasets.archive import data_root
+from ecgedge.errors import EcgedgeError
+from ecgedge.training import checkpoint, metrics
+from ecgedge.training.data import ConditionedSet, WindowDataset, load_cinc2017
+from ecgedge.training.recipe import Recipe
+from ecgedge.training.run import training_sets, window_logits
+from export import calibrate, gate, manifest, to_onnx
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+CALIBRATION_WINDOWS = 512
+PARITY_WINDOWS = 64
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass
+class Scored:
+    """Windows of a set of records with the float net's logits."""
+
+    windows: npt.NDArray[np.float32]
+    logits: Floats
+    label: Labels
+    record: Labels
+
+    def summary(self, logits: Floats, temperature: float) -> dict[str, Any]:
+        """Figures over records."""
+        means = metrics.mean_by_record(metrics.softmax(logits / temperature), self.record)
+        return metrics.summary(self.labels_by_record(), means.argmax(axis=1), cinc2017.CLASSES)
+
+    def labels_by_record(self) -> Labels:
+        """Class of each record, in order."""
+        first = np.unique(self.record, return_index=True)[1]
+        return np.asarray(self.label[first])
+
+
+def score(trained: checkpoint.Checkpoint, records: ConditionedSet) -> Scored:
+    """All windows of the records, with the float net's logits."""
+    windows = WindowDataset(records, trained.recipe)
+    logits, label, record = window_logits(trained.net, windows)
+    stacked = np.stack([windows[i][0].numpy().reshape(-1) for i in range(len(windows))])
+    return Scored(stacked, logits, label, record)
+
+
+def int8_logits(model: bytes, windows: npt.NDArray[np.float32]) -> Floats:
+    """Logits of the int8 model for normalised windows, by the interpreter that ships."""
+    run = gate.interpreter(model)
+    inside, outside = run.get_input_details()[0], run.get_output_details()[0]
+    (scale_in, zero_in), (scale_out, zero_out) = inside["quantization"], outside["quantization"]
+    out = np.empty((len(windows), outside["shape"][-1]))
+    for i, window in enumerate(windows):
+        counts = np.rint(window.astype(np.float64) / scale_in) + zero_in
+        run.set_tensor(inside["index"], np.clip(counts, -128, 127).astype(np.int8).reshape(inside["shape"]))
+        run.invoke()
+        out[i] = (run.get_tensor(outside["index"]).reshape(-1).astype(np.float64) - zero_out) * scale_out
+    return out
+
+
+def pick_calibration(fit: ConditionedSet, recipe: Recipe) -> npt.NDArray[np.float32]:
+    """Windows of training records spread evenly over the set, one a record; none is used in the gate."""
+    step = max(1, len(fit.names) // CALIBRATION_WINDOWS)
+    chosen = fit.subset(fit.names[::step][:CALIBRATION_WINDOWS])
+    windows = WindowDataset(chosen, recipe)
+    return np.stack([windows[i][0].numpy().reshape(-1) for i in range(len(windows))])
+
+
+def convert(trained: checkpoint.Checkpoint, calibration: npt.NDArray[np.float32]) -> tuple[bytes, bytes]:
+    """Float and int8 TFLite models."""
+    from export import to_tflite  # TensorFlow takes seconds to import: only when it is needed
+
+    with tempfile.TemporaryDirectory() as folder:
+        onnx_path = Path(folder) / "net.onnx"
+        to_onnx.to_onnx(trained.net, calibration.shape[1], onnx_path)
+        saved = Path(folder) / "saved"
+        to_tflite.to_saved_model(onnx_path, saved)
+        return to_tflite.float_tflite(saved), to_tflite.int8_tflite(saved, calibration)
+
+
+def export(name: str, data: str | None, out: Path) -> None:
+    """Run all steps for one model."""
+    root = data_root(data)
+    trained = checkpoint.load(CHECKPOINTS / f"{name}.pt")
+    recipe = trained.recipe
+    fit, inner_records = training_sets(root, recipe)
+    inner = score(trained, inner_records)
+    calibration = pick_calibration(fit, recipe)
+    float_model, int8_model = convert(trained, calibration)
+    print(f"converted: float {len(float_model)} bytes, int8 {len(int8_model)} bytes")
+
+    parity = gate.check_float(inner.logits[:PARITY_WINDOWS], float_model, inner.windows[:PARITY_WINDOWS])
+    graph = gate.check_graph(int8_model)
+    quantised = int8_logits(int8_model, inner.windows)
+    temperature = calibrate.temperature(quantised, inner.label)
+    float_figures = inner.summary(inner.logits, temperature)
+    int8_figures = inner.summary(quantised, temperature)
+    agreement = float((quantised.argmax(axis=1) == inner.logits.argmax(axis=1)).mean())
+    gate.check_decisions(float_figures["macro_f1"], int8_figures["macro_f1"], agreement, gate.Limits())
+    print(f"gate passed: parity {parity:.1e}, equal decisions {agreement:.4f}")
+
+    calibrated = metrics.softmax(quantised / temperature)
+    limits = calibrate.thresholds(calibrated, inner.label, cinc2017.CLASSES.index("A"))
+    _, names = cinc2017.published_split(root)
+    test = score(trained, load_cinc2017(root, names, recipe))
+    figures = {
+        "command": f"python -m export {name}",
+        "float_parity": round(parity, 6),
+        "decisions_equal": round(agreement, 4),
+        "inner": {"float": float_figures, "int8": int8_figures},
+        "validation": {
+            "float": test.summary(test.logits, temperature),
+            "int8": test.summary(int8_logits(int8_model, test.windows), temperature),
+        },
+    }
+    run = gate.interpreter(int8_model)
+    facts = manifest.Facts(
+        classes=list(cinc2017.CLASSES),
+        temperature=temperature,
+        thresholds=limits,
+        parameters=sum(p.numel() for p in trained.net.parameters()),
+        quantisation={
+            "scheme": "int8 throughout, weights per channel, ranges by min and max",
+            "calibration": f"{len(calibration)} windows of training records",
+            **graph,
+        },
+        metrics=figures,
+    )
+    details = (run.get_input_details()[0], run.get_output_details()[0])
+    made = manifest.make(recipe, int8_model, details, facts)
+    manifest.write(made, out)
+    for part in ("inner", "validation"):
+        for kind, row in figures[part].items():
+            print(f"{part:10} {kind:5} accuracy {row['accuracy']:.4f}  macro F1 {row['macro_f1']:.4f}")
+    print(f"bundle written: {made.name}, {len(int8_model)} bytes")
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m export", description=__doc__.splitlines()[0])
+    parser.add_argument("name", help="checkpoint to export, e.g. efficientecg-s")
+    parser.add_argument("--data", help="folder of the data sets (default: ECGEDGE_DATA)")
+    parser.add_argument("--out", type=Path, default=bundles.FOLDER, help="folder for the bundle")
+    given = parser.parse_args()
+    try:
+        export(given.name, given.data, given.out)
+    except EcgedgeError as error:
+        print(f"export: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Steps 2 and 3: ONNX -> SavedModel (onnx2tf) -> float and int8 TFLite by our own converter pass."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import onnx2tf
+import tensorflow as tf
+
+Windows = npt.NDArray[np.float32]
+
+
+def to_saved_model(onnx_path: Path, folder: Path) -> None:
+    """Run onnx2tf; float SavedModel only.
+
+    onnx2tf calls the program ``onnxsim`` and silently leaves simplification out when it is not on PATH, so
+    the folder of this interpreter is put there first.
+    """
+    programs = str(Path(sys.executable).parent)
+    os.environ["PATH"] = programs + os.pathsep + os.environ.get("PATH", "")
+    onnx2tf.convert(
+        input_onnx_file_path=str(onnx_path),
+        output_folder_path=str(folder),
+        output_signaturedefs=True,
+        copy_onnx_input_output_names_to_tflite=True,
+        non_verbose=True,
+        verbosity="error",
+    )
+
+
+def float_tflite(folder: Path) -> bytes:
+    """The float32 model, for the parity check."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    return bytes(converter.convert())
+
+
+def int8_tflite(folder: Path, calibration: Windows) -> bytes:
+    """The fully int8 model: per-channel weights, int8 input and output, ranges by min and max.
+
+    Parameters
+    ----------
+    calibration : real windows, shape (n, length), as the frontend makes them
+    """
+
+    def windows() -> Iterator[list[Windows]]:
+        for window in calibration:
+            yield [window.reshape(1, 1, -1, 1)]
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = windows
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.int8
+    converter.inference_output_type = tf.int8
+    return bytes(converter.convert())

@@ -1,0 +1,84 @@
+"""The conditioning chain against scipy's filters, and its independence of chunking."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import signal as sps
+
+from ecgedge.conditioning import Conditioner
+from ecgedge.errors import BundleError, UsageError
+
+SPEC = {"version": 1, "rate_hz": 100.0, "highpass_hz": 0.5, "lowpass_hz": 40.0}
+
+
+def condition(values: np.ndarray, rate: float, chunk: int | None = None, spec=SPEC) -> np.ndarray:
+    chain = Conditioner(spec, rate)
+    filled = np.zeros(values.size, dtype=bool)
+    step = chunk or values.size
+    parts = [chain.push(values[i : i + step], filled[i : i + step])[0] for i in range(0, values.size, step)]
+    return np.concatenate([*parts, chain.finish()[0]])
+
+
+@pytest.mark.parametrize("rate", [100.0, 125.0, 193.7, 250.0, 300.0, 360.0, 500.0, 1000.0])
+def test_output_sits_where_the_input_sat(rate: float) -> None:
+    """A tone inside the band keeps amplitude and phase; output k stands for k * rate_in / rate_out."""
+    n = int(rate * 20)
+    tone = np.sin(2 * np.pi * 7.0 * np.arange(n) / rate + 0.3)
+    out = condition(tone, rate)
+    assert out.size == int((n - 1) * 100 / rate + 1e-9) + 1
+    k = np.arange(out.size)
+    inner = slice(300, -300)
+    expected = np.sin(2 * np.pi * 7.0 * k / 100 + 0.3)
+    np.testing.assert_allclose(out[inner], expected[inner], atol=0.015)
+
+
+def test_band_against_scipy_frequency_response() -> None:
+    """Pass band flat within 0.3 dB, 0.1 Hz wander and 60 Hz hum down by 30 dB and more."""
+    rate = 250.0
+    impulse = np.zeros(5000)
+    impulse[2500] = 1.0
+    response = condition(impulse, rate)
+    freqs, h = sps.freqz(response.astype(float), worN=8192, fs=100.0)
+    gain = 20 * np.log10(np.abs(h) * rate / 100.0 + 1e-12)
+    assert np.abs(gain[(freqs > 1.5) & (freqs < 30)]).max() < 0.3
+    assert gain[freqs < 0.1].max() < -30
+    t = np.arange(5000) / rate
+    assert np.abs(condition(np.sin(2 * np.pi * 60 * t), rate)[300:-300]).max() < 0.032
+
+
+@pytest.mark.parametrize("rate", [250.0, 360.0, 193.7])
+@pytest.mark.parametrize("chunk", [1, 7, 250, 4096])
+def test_bit_equal_for_any_chunking(rate: float, chunk: int) -> None:
+    values = np.random.default_rng(1).normal(size=3000).cumsum() + 1e6
+    np.testing.assert_array_equal(condition(values, rate, chunk), condition(values, rate))
+
+
+def test_constant_offset_vanishes() -> None:
+    assert np.abs(condition(np.full(2000, 8e6), 250.0)).max() == 0.0
+
+
+def test_filled_mask_follows_position() -> None:
+    chain = Conditioner(SPEC, 250.0)
+    filled = np.zeros(5000, dtype=bool)
+    filled[2500:2600] = True
+    parts = [chain.push(np.zeros(5000), filled), chain.finish()]
+    mask = np.concatenate([p[1] for p in parts])
+    assert np.flatnonzero(mask).tolist() == list(range(1000, 1040))
+
+
+def test_empty_and_single_sample() -> None:
+    chain = Conditioner(SPEC, 250.0)
+    assert chain.finish()[0].size == 0
+    assert condition(np.array([5.0]), 250.0).tolist() == [0.0]
+
+
+def test_refuses_what_it_does_not_understand() -> None:
+    with pytest.raises(BundleError, match="notch_hz"):
+        Conditioner({**SPEC, "notch_hz": 50}, 250.0)
+    with pytest.raises(BundleError, match="version 2"):
+        Conditioner({**SPEC, "version": 2}, 250.0)
+    with pytest.raises(BundleError, match="band"):
+        Conditioner({**SPEC, "lowpass_hz": 60.0}, 250.0)
+    with pytest.raises(UsageError, match="sampling rate"):
+        Conditioner(SPEC, 3.0)
