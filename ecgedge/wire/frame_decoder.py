@@ -1,0 +1,263 @@
+"""Bytes of a board that speaks ecgedge frames -> Board, SampleBlock, Status (``PROTOCOL.md`` 3, 4, 6)."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ecgedge.messages import Board, Chunk, Counters, SampleBlock, Status
+from ecgedge.wire import cobs
+from ecgedge.wire.frames import (
+    DATA,
+    DATA_HEAD,
+    HELLO,
+    HELLO_HEAD,
+    MAX_BODY,
+    MAX_LEADS,
+    MAX_NAME,
+    VERSION,
+    open_frame,
+)
+from ecgedge.wire.unwrap import Unwrapper
+
+if TYPE_CHECKING:
+    from ecgedge.messages import Floats
+
+HOLD_S = 10.0
+"""How long data frames wait for a hello."""
+HOLD_FRAMES = 4096
+_NO_HELLO_S = 3.0
+_NOTICE_EVERY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Hello:
+    board: Board
+    boot: int
+    next_index: int
+
+
+def _parse_hello(content: bytes) -> _Hello | None:
+    if len(content) < HELLO_HEAD.size:
+        return None
+    _, _, rate, scale, bits, leads, _, boot, next_index, _, length = HELLO_HEAD.unpack_from(content)
+    name = content[HELLO_HEAD.size : HELLO_HEAD.size + length]
+    # Bytes behind the name are a later revision's and are skipped (clause 3.9).
+    if len(name) != length or length > MAX_NAME or not 1 <= leads <= MAX_LEADS or bits > 32:
+        return None
+    if not 0 <= scale <= 3.4028235e38:  # false for not-a-number, too
+        return None
+    # The name goes to terminals and logs: nothing in it may steer them.
+    text = "".join(c if c.isprintable() else "?" for c in name.decode(errors="replace"))
+    board = Board(text, rate / 1000 if rate else None, scale or None, bits or None, leads)
+    return _Hello(board, boot, next_index)
+
+
+def _unpack(content: bytes, width: int, leads: int, off: int) -> Floats:
+    """Samples of a data frame, shape (n, leads); not-a-number for a lead whose electrode is off while
+    others are on (``SampleBlock.leads_off`` speaks of all leads)."""
+    raw = np.frombuffer(content, np.uint8, offset=DATA_HEAD.size)
+    if width == 2:
+        counts = raw.view("<i2").astype(np.float64)
+    else:
+        wide = np.zeros((len(raw) // 3, 4), np.uint8)
+        wide[:, 1:] = raw.reshape(-1, 3)
+        counts = (wide.view("<i4")[:, 0] >> 8).astype(np.float64)
+    counts = counts.reshape(-1, leads)
+    if off and off != (1 << leads) - 1:
+        counts[:, [lead for lead in range(leads) if off >> lead & 1]] = np.nan
+    return counts
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Counters under way."""
+
+    bytes: int = 0
+    discarded: int = 0
+    frames: int = 0
+    bad: int = 0
+    samples: int = 0
+    lost: int = 0
+    leads_off: int = 0
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Data frames that came before the first hello."""
+
+    blocks: deque[SampleBlock] = field(default_factory=deque)
+    since_s: float | None = None
+    said_s: float | None = None
+
+
+class FrameDecoder:
+    """Bytes of a board that speaks ecgedge frames -> Board, SampleBlock, Status.
+
+    Every byte is either part of a frame with a right checksum (its delimiter and bare delimiters
+    included), or held for an unfinished frame, or counted in ``discarded_bytes``. ``bad_frames`` counts
+    frames with a wrong checksum or size and those with a right checksum but a type, version or length
+    that is not understood; what stands before the first delimiter is not held against the sender.
+    Holds at most 255 bytes, and at most 10 s of data frames while no hello has come.
+    """
+
+    def __init__(self) -> None:
+        self.protocol: str | None = None
+        self._splitter = cobs.Splitter(cobs.DELIMITER, MAX_BODY + 1)
+        self._tally = _Tally()
+        self._in_step = False
+        self._board: Board | None = None
+        self._boot = 0
+        self._position = Unwrapper()
+        self._waiting = _Waiting()
+        self._start_s: float | None = None
+        self._version_said_s: float | None = None
+
+    @property
+    def counters(self) -> Counters:
+        """What has been read and dropped so far."""
+        t = self._tally
+        return Counters(
+            bytes=t.bytes,
+            discarded_bytes=t.discarded + self._splitter.thrown,
+            frames=t.frames,
+            bad_frames=t.bad,
+            samples=t.samples,
+            lost=t.lost,
+            leads_off=t.leads_off,
+        )
+
+    def push(self, chunk: Chunk) -> list[Board | SampleBlock | Status]:
+        """What the bytes up to here say."""
+        out: list[Board | SampleBlock | Status] = []
+        if self._start_s is None:
+            self._start_s = chunk.arrival_s
+        self._tally.bytes += len(chunk.data)
+        for unit in self._splitter.push(chunk.data):
+            self._unit(unit, chunk.arrival_s, out)
+            self._in_step = True
+        self._wait_for_hello(chunk.arrival_s, out)
+        return out
+
+    def finish(self) -> list[Board | SampleBlock | Status]:
+        """The stream has ended: what is unfinished is discarded, what never got its hello is lost."""
+        self._tally.discarded += self._splitter.flush()
+        while self._waiting.blocks:
+            self._tally.lost += self._waiting.blocks.popleft().n
+        return []
+
+    def _unit(self, unit: bytes | None, now: float, out: list[Board | SampleBlock | Status]) -> None:
+        if unit == b"":
+            return  # a bare delimiter
+        content = None if unit is None else open_frame(unit)
+        if content is None:
+            self._tally.discarded += 1 + (0 if unit is None else len(unit))
+            self._tally.bad += 1 if self._in_step else 0
+        elif content[1] != VERSION and content[0] in (HELLO, DATA):
+            self._tally.bad += 1
+            self._other_version(content[1], now, out)
+        elif content[0] == HELLO and (hello := _parse_hello(content)) is not None:
+            self._tally.frames += 1
+            self.protocol = "frames"
+            self._hello(hello, out)
+        elif content[0] == DATA and self._data(content, now, out):
+            self._tally.frames += 1
+            self.protocol = "frames"
+        else:
+            self._tally.bad += 1
+
+    def _hello(self, hello: _Hello, out: list[Board | SampleBlock | Status]) -> None:
+        before, self._board = self._board, hello.board
+        position = self._position
+        # An index that fell behind has already told of the restart; the hello then only confirms it.
+        restarted = position.behind(hello.next_index) or (
+            before is not None and hello.boot != self._boot and not position.went_back
+        )
+        if before is None:
+            out.append(hello.board)
+            self._release(out)
+        if (before is not None and hello.board != before) or restarted:
+            out.append(hello.board)
+        if restarted:
+            position.restart()
+        position.went_back = False
+        self._boot = hello.boot
+
+    def _data(self, content: bytes, now: float, out: list[Board | SampleBlock | Status]) -> bool:
+        if len(content) < DATA_HEAD.size:
+            return False
+        _, _, index, device_us, n, leads, width, off = DATA_HEAD.unpack_from(content)
+        if n == 0 or not 1 <= leads <= MAX_LEADS or width not in (2, 3) or off >> leads:
+            return False
+        if len(content) != DATA_HEAD.size + n * leads * width:
+            return False
+        if self._board is not None and leads != self._board.leads:
+            return False
+        rate = None if self._board is None else self._board.rate_hz
+        first, time_us = self._position.data(index, device_us, n, rate)
+        block = SampleBlock(
+            first=first,
+            counts=_unpack(content, width, leads, off),
+            arrival_s=now,
+            leads_off=off == (1 << leads) - 1,
+            indexed=True,
+            device_us=time_us,
+        )
+        if self._board is None:
+            self._hold(block)
+        else:
+            self._deliver(block, out)
+        return True
+
+    def _deliver(self, block: SampleBlock, out: list[Board | SampleBlock | Status]) -> None:
+        self._tally.samples += block.n
+        self._tally.leads_off += block.n if block.leads_off else 0
+        out.append(block)
+
+    def _hold(self, block: SampleBlock) -> None:
+        waiting = self._waiting
+        if waiting.since_s is None:
+            waiting.since_s = block.arrival_s
+        blocks = waiting.blocks
+        blocks.append(block)
+        while block.arrival_s - blocks[0].arrival_s > HOLD_S or len(blocks) > HOLD_FRAMES:
+            self._tally.lost += blocks.popleft().n
+
+    def _release(self, out: list[Board | SampleBlock | Status]) -> None:
+        while self._waiting.blocks:
+            block = self._waiting.blocks.popleft()
+            if self._board is not None and block.counts.shape[1] == self._board.leads:
+                self._deliver(block, out)
+            else:
+                self._tally.frames -= 1
+                self._tally.bad += 1
+
+    def _wait_for_hello(self, now: float, out: list[Board | SampleBlock | Status]) -> None:
+        waiting = self._waiting
+        if self._board is not None or waiting.since_s is None or now - waiting.since_s < _NO_HELLO_S:
+            return
+        if waiting.said_s is None or now - waiting.said_s >= _NOTICE_EVERY_S:
+            waiting.said_s = now
+            out.append(
+                self._status(
+                    "waiting",
+                    "data frames arrive, but no hello frame tells their rate and scale; expected one "
+                    "every 5 s. Reset the board, or check that its sketch sends hello frames",
+                    now,
+                )
+            )
+
+    def _other_version(self, version: int, now: float, out: list[Board | SampleBlock | Status]) -> None:
+        if self._version_said_s is not None and now - self._version_said_s < _NOTICE_EVERY_S:
+            return
+        self._version_said_s = now
+        mend = "Update ecgedge" if version > VERSION else "Update the board's firmware"
+        text = f"the board speaks version {version} of the frame protocol; expected version {VERSION}. {mend}"
+        out.append(self._status("unrecognised", text, now))
+
+    def _status(self, state: Literal["waiting", "unrecognised"], text: str, now: float) -> Status:
+        start = now if self._start_s is None else self._start_s
+        return Status(self._tally.samples, now - start, state, text, counters=self.counters)

@@ -1,0 +1,206 @@
+"""ecgedge frames, version 1: ``firmware_bridge/PROTOCOL.md`` in code: layout, encoders, commands.
+
+Clause numbers in the comments are those of that document. The decoder of a board's frames is in
+``frame_decoder``.
+"""
+
+from __future__ import annotations
+
+import struct
+from binascii import crc_hqx
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ecgedge.wire import cobs
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ecgedge.messages import Board
+
+VERSION = 1
+MAX_BODY = 254
+"""Longest frame before COBS, checksum included (clause 1.5)."""
+MAX_COMMAND = 16
+"""Longest command frame before COBS, checksum included (clause 1.6)."""
+MAX_LEADS = 16
+MAX_NAME = 32
+
+HELLO, DATA = 0x01, 0x02
+ASK_HELLO, ASK_START, ASK_STOP, ASK_RATE = 0x81, 0x82, 0x83, 0x84
+
+HELLO_HEAD = struct.Struct("<BBIfBBBHIIB")
+DATA_HEAD = struct.Struct("<BBIIBBBH")
+_WORD = 0xFFFFFFFF
+
+
+def _seal(body: bytes) -> bytes:
+    """Append the checksum, encode, append the delimiter."""
+    return cobs.encode(body + struct.pack("<H", crc_hqx(body, 0xFFFF))) + cobs.DELIMITER
+
+
+def open_frame(encoded: bytes) -> bytes | None:
+    """The body without its checksum; None where encoding or checksum is wrong."""
+    body = cobs.decode(encoded)
+    if body is None or len(body) < 4:
+        return None
+    content = body[:-2]
+    return content if crc_hqx(content, 0xFFFF) == int.from_bytes(body[-2:], "little") else None
+
+
+# ---------------------------------------------------------------------------------------- encoders
+
+
+def max_samples(leads: int, bits: int = 16) -> int:
+    """Most samples of ``leads`` leads that one data frame can hold (clause 4.8)."""
+    return (MAX_BODY - 2 - DATA_HEAD.size) // (leads * (bits // 8))
+
+
+def encode_hello(
+    board: Board,
+    *,
+    boot: int = 0,
+    next_index: int = 0,
+    device_us: int = 0,
+    streaming: bool = True,
+    commands: bool = True,
+) -> bytes:
+    """Hello frame (clause 3), encoded, with its delimiter.
+
+    Parameters
+    ----------
+    board : what the board says of itself; a name beyond 32 bytes of UTF-8 is cut
+    boot : differs from one start of the board to the next, 0 to 65535 (clause 3.7)
+    next_index, device_us : index of the next sample and device time; taken modulo 2**32
+
+    Raises
+    ------
+    ValueError : rate, scale, resolution or leads do not fit
+    """
+    rate = 0 if board.rate_hz is None else round(board.rate_hz * 1000)
+    scale = board.uv_per_count or 0.0
+    if not 0 <= rate <= _WORD or (board.rate_hz is not None and rate == 0):
+        raise ValueError(f"rate of {board.rate_hz} Hz does not fit, expected 0.001 to 4294967.295 Hz")
+    if not 0 <= scale < 3.4e38 or not 1 <= board.leads <= MAX_LEADS or not 0 <= (board.bits or 0) <= 32:
+        raise ValueError(f"{board} does not fit a hello frame")
+    name = board.name.encode()[:MAX_NAME].decode(errors="ignore").encode()
+    flags = (1 if streaming else 0) | (2 if commands else 0)
+    head = HELLO_HEAD.pack(
+        HELLO, VERSION, rate, scale, board.bits or 0, board.leads, flags,
+        boot & 0xFFFF, next_index & _WORD, device_us & _WORD, len(name),
+    )  # fmt: skip
+    return _seal(head + name)
+
+
+def encode_data(
+    first_index: int,
+    device_us: int,
+    counts: npt.NDArray[np.integer[Any]],
+    bits: int = 16,
+    leads_off: int = 0,
+) -> bytes:
+    """Data frame (clause 4), encoded, with its delimiter.
+
+    Parameters
+    ----------
+    first_index, device_us : of the first sample; taken modulo 2**32
+    counts : integers, shape (n, leads), or (n,) for one lead
+    bits : 16 or 24, how samples are packed
+    leads_off : bit k set where an electrode of lead k is off
+
+    Raises
+    ------
+    ValueError : too many samples for a frame (see ``max_samples``), or a count out of range
+    """
+    values = np.asarray(counts)
+    if values.dtype.kind not in "iu" or bits not in (16, 24):
+        raise ValueError(f"{values.dtype} counts in {bits} bits, expected integers in 16 or 24 bits")
+    values = values.reshape(len(values), -1)
+    n, leads = values.shape
+    if not 1 <= leads <= MAX_LEADS or not 1 <= n <= max_samples(leads, bits):
+        raise ValueError(f"{n} samples of {leads} leads do not fit a frame of {MAX_BODY} bytes")
+    if not 0 <= leads_off < 1 << leads:
+        raise ValueError(f"leads-off bits {leads_off:#x} for {leads} leads")
+    limit = 1 << (bits - 1)
+    if int(values.min()) < -limit or int(values.max()) >= limit:
+        raise ValueError(f"counts {int(values.min())} to {int(values.max())} do not fit {bits} bits")
+    if bits == 16:
+        packed = values.astype("<i2").tobytes()
+    else:
+        packed = values.astype("<i4").reshape(-1, 1).view(np.uint8)[:, :3].tobytes()
+    head = DATA_HEAD.pack(
+        DATA, VERSION, first_index & _WORD, device_us & _WORD, n, leads, bits // 8, leads_off
+    )
+    return _seal(head + packed)
+
+
+def _command(kind: int, argument: bytes = b"") -> bytes:
+    # The zero in front ends whatever noise the board's receiver has picked up (clause 5.2).
+    return cobs.DELIMITER + _seal(bytes((kind, VERSION)) + argument)
+
+
+def command_hello() -> bytes:
+    """Ask for a hello frame."""
+    return _command(ASK_HELLO)
+
+
+def command_start() -> bytes:
+    """Ask the board to stream."""
+    return _command(ASK_START)
+
+
+def command_stop() -> bytes:
+    """Ask the board to stop streaming."""
+    return _command(ASK_STOP)
+
+
+def command_rate(rate_hz: float) -> bytes:
+    """Ask for another sampling rate; the hello that answers tells the rate the board took."""
+    millihertz = round(rate_hz * 1000)
+    if not 1 <= millihertz <= _WORD:
+        raise ValueError(f"rate of {rate_hz} Hz does not fit, expected 0.001 to 4294967.295 Hz")
+    return _command(ASK_RATE, struct.pack("<I", millihertz))
+
+
+# ------------------------------------------------------------------------------------ board's side
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a host asked of a board."""
+
+    kind: Literal["hello", "start", "stop", "rate"]
+    rate_hz: float | None = None
+    """Wanted sampling rate, for ``rate`` only."""
+
+
+_PLAIN: dict[int, Literal["hello", "start", "stop"]] = {
+    ASK_HELLO: "hello",
+    ASK_START: "start",
+    ASK_STOP: "stop",
+}
+
+
+class CommandDecoder:
+    """A board's ear: bytes from the host -> commands. Everything else is ignored (clause 5.4)."""
+
+    def __init__(self) -> None:
+        self._splitter = cobs.Splitter(cobs.DELIMITER, MAX_COMMAND + 1)
+
+    def push(self, data: bytes) -> list[Command]:
+        """Commands that end in ``data``."""
+        commands = []
+        for unit in self._splitter.push(data):
+            content = open_frame(unit) if unit else None
+            if content is None or content[1] != VERSION:
+                continue
+            kind = content[0]
+            if kind in _PLAIN and len(content) == 2:
+                commands.append(Command(_PLAIN[kind]))
+            elif kind == ASK_RATE and len(content) == 6:
+                millihertz = int.from_bytes(content[2:], "little")
+                if millihertz:
+                    commands.append(Command("rate", millihertz / 1000))
+        return commands

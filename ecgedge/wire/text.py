@@ -1,0 +1,188 @@
+"""Lines of text, one sample each: the AD8232 sketch, its many copies, and Arduino's Serial Plotter.
+
+A line holds one to eight numbers, each perhaps with a label (``512``, ``ECG: 43210``, ``-0.25``,
+``raw:512,filtered:3.1``), or begins with ``!`` while an electrode is off. Every number of a line is a
+lead of its own, so that the first, the last or any other can be chosen downstream.
+
+Text carries no checksum: all that guards against garbage is that lines must keep their form. Nothing is
+delivered before a run of well-formed lines of one and the same form; a line out of form is dropped and
+counted, and costs a short run before lines are believed again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from itertools import groupby
+
+import numpy as np
+
+from ecgedge.messages import Board, Chunk, Counters, SampleBlock, Status
+from ecgedge.wire.cobs import Splitter
+
+MAX_LINE = 128
+"""Longest line in bytes, without its line feed."""
+MAX_VALUES = 8
+
+_RUN_LINES, _RUN_BYTES = 10, 64
+"""A stream is taken for text after this many well-formed lines and bytes in a row."""
+_RESUME_LINES = 3
+"""Well-formed lines in a row that are needed after one that was not."""
+_GIVE_UP_LINES = 32
+"""Lines out of form in a row after which the stream must prove itself afresh."""
+
+_VALUE = re.compile(
+    rb"[ \t]*(?:([A-Za-z_][A-Za-z0-9_./()\-]{0,23}(?: [A-Za-z0-9_./()\-]{1,23})?)[ \t]*:[ \t]*)?"
+    rb"([+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})(?:[eE][+-]?[0-9]{1,2})?|[nN][aA][nN])"
+    rb"[ \t]*(?:[,;]|(?<=[ \t])|$)"
+)
+_LEADS_OFF = re.compile(rb"[ \t]*![\x20-\x7e]*")
+
+Form = tuple[bytes | None, ...]
+"""Labels of a line's values, None for a bare number."""
+
+
+def parse_line(line: bytes) -> tuple[Form, tuple[float, ...]] | None:
+    """Form and values of a line (without line feed); ``((), ())`` for leads off; None if neither."""
+    if _LEADS_OFF.fullmatch(line):
+        return (), ()
+    labels: list[bytes | None] = []
+    values: list[float] = []
+    position = 0
+    while position < len(line):
+        match = _VALUE.match(line, position)
+        if match is None or len(values) == MAX_VALUES:
+            return None
+        labels.append(match[1])
+        values.append(float(match[2]))
+        position = match.end()
+    return (tuple(labels), tuple(values)) if values else None
+
+
+class _Line:
+    __slots__ = ("arrival_s", "form", "size", "values")
+
+    def __init__(self, form: Form, values: tuple[float, ...], size: int, arrival_s: float) -> None:
+        self.form = form
+        self.values = values
+        self.size = size
+        self.arrival_s = arrival_s
+
+
+class TextDecoder:
+    """Bytes of a board that prints its samples -> Board (once), SampleBlock.
+
+    Counters: every byte belongs to a line that was delivered or is blank, or is held (one unfinished
+    line and the run that is being judged), or is counted in ``discarded_bytes``. ``frames`` are lines
+    delivered, ``bad_frames`` lines dropped; the first, perhaps partial line counts in neither.
+    The boundaries of blocks follow the chunks, the samples do not.
+    """
+
+    def __init__(self) -> None:
+        self.protocol: str | None = None
+        self._splitter = Splitter(b"\n", MAX_LINE)
+        self._first = True
+        self._form: Form | None = None
+        self._leads = 0
+        self._run: deque[_Line] = deque()
+        self._need = (_RUN_LINES, _RUN_BYTES)
+        self._bad_run = 0
+        self._bytes = self._discarded = self._frames = self._bad = self._leads_off = 0
+
+    @property
+    def counters(self) -> Counters:
+        """What has been read and dropped so far."""
+        return Counters(
+            bytes=self._bytes,
+            discarded_bytes=self._discarded + self._splitter.thrown,
+            frames=self._frames,
+            bad_frames=self._bad,
+            samples=self._frames,
+            leads_off=self._leads_off,
+        )
+
+    def push(self, chunk: Chunk) -> list[Board | SampleBlock | Status]:
+        """What the bytes up to here say."""
+        self._bytes += len(chunk.data)
+        out: list[Board | SampleBlock | Status] = []
+        ready: list[_Line] = []
+        for unit in self._splitter.push(chunk.data):
+            if self._first:
+                # Whatever it says, it may be the rest of a longer number.
+                self._first = False
+                self._discarded += 1 + (0 if unit is None else len(unit))
+            else:
+                self._line(unit, chunk.arrival_s, ready, out)
+        self._deliver(ready, out)
+        return out
+
+    def finish(self) -> list[Board | SampleBlock | Status]:
+        """The stream has ended: an unfinished line may be half a number and is discarded."""
+        self._discarded += self._splitter.flush()
+        self._drop_run()
+        return []
+
+    def _line(
+        self, unit: bytes | None, now: float, ready: list[_Line], out: list[Board | SampleBlock | Status]
+    ) -> None:
+        text = None if unit is None else unit.rstrip(b"\r")
+        if text == b"":
+            return
+        parsed = None if text is None else parse_line(text)
+        if parsed is not None and not self._fits(parsed[0]) and self._need == (_RUN_LINES, _RUN_BYTES):
+            self._drop_run()
+            self._form = None  # nothing is proven yet: this line may be the first of the true form
+        if unit is None or parsed is None or not self._fits(parsed[0]):
+            self._drop_run()
+            self._reject(1 + (0 if unit is None else len(unit)))
+            return
+        form, values = parsed
+        if form and self._form is None:
+            self._form = form
+        self._run.append(_Line(form, values, len(unit) + 1, now))
+        lines, size = self._need
+        if len(self._run) < lines or (size and sum(line.size for line in self._run) < size):
+            return
+        self._need, self._bad_run = (1, 0), 0
+        self.protocol = "text"
+        leads = len(self._form) if self._form else max(1, self._leads)
+        if leads != self._leads:
+            self._deliver(ready, out)
+            self._leads = leads
+            out.append(Board("text", leads=leads))
+        ready.extend(self._run)
+        self._run.clear()
+
+    def _fits(self, form: Form) -> bool:
+        return not form or self._form is None or form == self._form
+
+    def _reject(self, size: int) -> None:
+        self._discarded += size
+        self._bad += 1
+        self._bad_run += 1
+        if self.protocol is None or self._bad_run >= _GIVE_UP_LINES:
+            self._need, self._form = (_RUN_LINES, _RUN_BYTES), None
+        elif self._need != (_RUN_LINES, _RUN_BYTES):
+            self._need = (_RESUME_LINES, 0)
+
+    def _drop_run(self) -> None:
+        self._discarded += sum(line.size for line in self._run)
+        self._bad += len(self._run)
+        self._bad_run += len(self._run)
+        self._run.clear()
+
+    def _deliver(self, ready: list[_Line], out: list[Board | SampleBlock | Status]) -> None:
+        for (arrival_s, off), group in groupby(ready, key=lambda line: (line.arrival_s, not line.values)):
+            lines = list(group)
+            missing = (float("nan"),) * self._leads
+            out.append(
+                SampleBlock(
+                    first=self._frames,
+                    counts=np.array([missing if off else line.values for line in lines], np.float64),
+                    arrival_s=arrival_s,
+                    leads_off=off,
+                )
+            )
+            self._frames += len(lines)
+            self._leads_off += len(lines) if off else 0
+        ready.clear()
