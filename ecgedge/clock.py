@@ -1,0 +1,329 @@
+"""Counts and arrival times -> stream samples, their times, the rate of a Segment, and Gaps.
+
+Arrival time is data here: nothing reads a clock. Where the sender numbers its samples, loss is read from
+the numbers and is exact; elsewhere it is estimated from pauses and marked as an estimate. The rate is
+fixed for a Segment; drift of the sender's crystal never moves a sample.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from dataclasses import replace
+from math import isfinite
+
+import numpy as np
+
+from ecgedge.errors import UsageError
+from ecgedge.messages import Board, Gap, SampleBlock, Segment
+
+USUAL_RATES_HZ = (
+    *(100.0, 125.0, 128.0, 130.0, 180.0, 200.0, 240.0, 250.0, 256.0, 300.0, 320.0, 360.0, 400.0, 480.0),
+    *(500.0, 512.0, 600.0, 800.0, 860.0, 960.0, 1000.0, 1024.0, 2000.0, 2048.0, 4000.0, 8000.0),
+)
+"""Rates that converters are usually set to; a measured rate within ``SNAP`` of one is taken as that."""
+SNAP = 0.01
+MEASURE_S = 5.0
+"""Arrival time over which an undeclared rate is measured; samples are held back till then."""
+MEASURE_LIMIT_S = 15.0
+"""Arrival time after which a rate is measured from whatever came, pauses included."""
+PAUSE_S = 1.0
+"""An arrival this late is looked at: a stall of the host delivers the backlog at once, a loss does not."""
+BACKLOG_S = 0.3
+"""Time a backlog may take to arrive after a pause."""
+DUPLICATE_S = 1.0
+"""Numbers that go back by no more than this repeat what was received; further back, the board restarted."""
+LONGEST_LOSS_S = 3600.0
+"""A jump ahead of more than this is no loss but a restart with other numbers."""
+_MAX_HELD = 1_000_000
+_MAX_SEGMENTS = 256
+
+Out = Segment | SampleBlock | Gap
+
+
+def measure_rate(arrivals_s: list[float], counts: list[int]) -> float | None:
+    """Rate of a stream whose samples arrive late by unknown, uneven delays.
+
+    A sample cannot arrive before it was taken, so all points (arrival, samples so far) lie below one
+    line whose slope is the rate. The upper convex hull's edge over the middle of the time span is that
+    line; bursts and stalls only add points below it, where they do no harm.
+
+    Parameters
+    ----------
+    arrivals_s : arrival of each block, seconds, not decreasing
+    counts : number of samples received up to and with each block
+
+    Returns
+    -------
+    Samples per second, snapped to a usual rate within 1 %, otherwise rounded to 0.1 Hz; None where the
+    points tell nothing (fewer than two arrival times).
+    """
+    hull: list[tuple[float, int]] = []
+    for t, c in zip(arrivals_s, counts, strict=True):
+        if hull and hull[-1][0] == t:
+            hull.pop()  # of blocks that came together only the last count is known to be complete
+        while len(hull) >= 2:
+            (t1, c1), (t2, c2) = hull[-2], hull[-1]
+            if (c2 - c1) * (t - t2) > (c - c2) * (t2 - t1):
+                break
+            hull.pop()
+        hull.append((t, c))
+    if len(hull) < 2:
+        return None
+    middle = (hull[0][0] + hull[-1][0]) / 2
+    right = max(1, bisect_right([t for t, _ in hull], middle))
+    (t1, c1), (t2, c2) = hull[right - 1], hull[right]
+    rate = (c2 - c1) / (t2 - t1)
+    if not isfinite(rate) or rate <= 0:
+        return None
+    usual = min(USUAL_RATES_HZ, key=lambda r: abs(r - rate))
+    return usual if abs(usual - rate) <= SNAP * usual else max(0.1, round(rate, 1))
+
+
+class Clock:
+    """One stream's sample numbers and times.
+
+    Parameters
+    ----------
+    rate_hz : sampling rate given by the user; None: the board's, or measured from arrival times
+
+    Raises
+    ------
+    UsageError
+        If the given rate is not a positive number.
+    """
+
+    def __init__(self, rate_hz: float | None = None) -> None:
+        if rate_hz is not None and not (isfinite(rate_hz) and rate_hz > 0):
+            raise UsageError(f"a sampling rate of {rate_hz} Hz", "a positive number", "Check --fs.")
+        self.lost = 0
+        """Samples known to be lost, by the sender's own numbers."""
+        self.lost_estimated = 0
+        """Samples believed lost, from timing."""
+        self.duplicates = 0
+        """Samples dropped because they had been received before."""
+        self.sample = 0
+        """One past the last stream sample given out."""
+        self._given = rate_hz
+        self._board = Board("unknown")
+        self._new_board = True  # a Board came since the last block
+        self._segment: Segment | None = None
+        self._starts: list[int] = []
+        self._segments: list[Segment] = []
+        self._index: int | None = None  # sender's number of the next sample
+        self._arrival: float | None = None
+        self._held: list[SampleBlock] = []  # until the rate is measured, or after a pause
+        self._held_n = 0
+        self._run_start = 0  # first held block after the last pause
+        self._resumed_s: float | None = None  # arrival of the first block after a pause under study
+        self._backlog: deque[tuple[float, float]] = deque()  # (arrival, samples behind), recent minima
+
+    def time_s(self, sample: int) -> float:
+        """Seconds since the first stream sample. Before the first Segment everything is at 0."""
+        if not self._segments:
+            return 0.0
+        segment = self._segments[max(0, bisect_right(self._starts, sample) - 1)]
+        return segment.time_s + (sample - segment.first) / segment.rate_hz
+
+    def push(self, message: Board | SampleBlock) -> list[Out]:
+        """Take what a decoder gave; return what is certain."""
+        if isinstance(message, Board):
+            out = self._release()
+            self._board = message
+            self._new_board = True
+            return out
+        if message.n == 0:
+            return []
+        if self._segment is None and self._nominal() is None:
+            return self._measure(message)
+        if message.indexed:
+            return self._numbered(message)
+        return self._unnumbered(message)
+
+    def finish(self) -> list[Out]:
+        """Give out what was held back. Samples whose rate cannot be told at all are dropped."""
+        return self._release()
+
+    def _nominal(self) -> tuple[float, str] | None:
+        if self._given is not None:
+            return self._given, "given"
+        rate = self._board.rate_hz
+        if rate is not None and isfinite(rate) and rate > 0:
+            return rate, "declared"
+        return None
+
+    def _release(self) -> list[Out]:
+        """Settle the rate and any pause with what has arrived so far."""
+        out: list[Out] = []
+        if self._segment is None and self._held:
+            out = self._settle_rate(self._held, self._held)
+        return out + self._settle_pause()
+
+    # -- an undeclared rate -------------------------------------------------------------------------
+
+    def _measure(self, block: SampleBlock) -> list[Out]:
+        """Hold blocks until ``MEASURE_S`` without a pause have arrived, then measure and replay them."""
+        held = self._held
+        out: list[Out] = []
+        if held:
+            run = held[self._run_start :]
+            since, total = block.arrival_s - run[0].arrival_s, block.arrival_s - held[0].arrival_s
+            if total >= MEASURE_LIMIT_S or self._held_n > _MAX_HELD:
+                out = self._settle_rate(held, held)
+            elif since >= MEASURE_S:
+                out = self._settle_rate(run, held)
+            elif block.arrival_s - held[-1].arrival_s > PAUSE_S:
+                self._run_start = len(held)
+        if self._segment is not None:
+            return out + self.push(block)
+        self._held.append(block)
+        self._held_n += block.n
+        return out
+
+    def _settle_rate(self, run: list[SampleBlock], held: list[SampleBlock]) -> list[Out]:
+        counts = np.cumsum([b.n for b in run]).tolist()
+        rate = measure_rate([b.arrival_s for b in run], counts)
+        if rate is None and len(run) < len(held):
+            return self._settle_rate(held, held)
+        self._held, self._held_n, self._run_start = [], 0, 0
+        if rate is None:
+            return []
+        out: list[Out] = [self._open(rate, "measured")]
+        for block in held:
+            out += self.push(block)
+        return out
+
+    # -- segments -----------------------------------------------------------------------------------
+
+    def _open(self, rate: float, source: str) -> Segment:
+        assert source in ("declared", "given", "measured")
+        self._segment = Segment(self.sample, self.time_s(self.sample), rate, source, self._board)  # type: ignore[arg-type]
+        if self._starts and self._starts[-1] == self.sample:
+            self._starts.pop()
+            self._segments.pop()
+        self._starts.append(self.sample)
+        self._segments.append(self._segment)
+        if len(self._starts) > _MAX_SEGMENTS:  # a board that restarts for ever must not fill the memory
+            del self._starts[0], self._segments[0]
+        self._new_board = False
+        self._backlog.clear()
+        return self._segment
+
+    def _follow_board(self, restarted: bool) -> list[Out]:
+        """Open a Segment at the start, after a restart, and where the board's description changed."""
+        segment = self._segment
+        if segment is not None and not restarted and (not self._new_board or segment.board == self._board):
+            self._new_board = False
+            return []
+        nominal = self._nominal()
+        if nominal is None:  # measured before; the layout still does not tell
+            assert segment is not None
+            nominal = segment.rate_hz, segment.source
+        return [self._open(*nominal)]
+
+    def _gap(self, n: int, cause: str, estimated: bool) -> Gap:
+        assert self._segment is not None
+        first = self.sample
+        self.sample += n
+        if estimated:
+            self.lost_estimated += n
+        else:
+            self.lost += n
+        seconds = n / self._segment.rate_hz
+        return Gap(first, n, self.time_s(first), seconds, cause, estimated)  # type: ignore[arg-type]
+
+    def _give(self, block: SampleBlock) -> SampleBlock:
+        out = block if block.first == self.sample else replace(block, first=self.sample)
+        self.sample += block.n
+        self._arrival = block.arrival_s
+        return out
+
+    # -- streams with the sender's own numbers --------------------------------------------------------
+
+    def _numbered(self, block: SampleBlock) -> list[Out]:
+        if self._index is None or self._segment is None:
+            out = self._follow_board(restarted=False)
+            self._index = block.first + block.n
+            return [*out, self._give(block)]
+        rate = self._segment.rate_hz
+        jump = block.first - self._index
+        back_limit = 0.0 if self._new_board else DUPLICATE_S * rate
+        if jump > LONGEST_LOSS_S * rate or jump < -back_limit:
+            return self._restart(block)
+        out = self._follow_board(restarted=False) if jump == 0 else []
+        if jump < 0:
+            known = min(-jump, block.n)
+            self.duplicates += known
+            if known == block.n:
+                return []
+            rate_us = 1e6 * known / rate
+            device_us = None if block.device_us is None else block.device_us + round(rate_us)
+            block = replace(
+                block, first=block.first + known, counts=block.counts[known:], device_us=device_us
+            )
+        elif jump > 0:
+            out.append(self._gap(jump, "lost", estimated=False))
+            out += self._follow_board(restarted=False)
+        self._index = block.first + block.n
+        return [*out, self._give(block)]
+
+    def _restart(self, block: SampleBlock) -> list[Out]:
+        """The board's numbers began again: how long it was away only the arrival times tell."""
+        assert self._segment is not None
+        rate = self._segment.rate_hz
+        away_s = 0.0 if self._arrival is None else block.arrival_s - self._arrival
+        n = round(max(0.0, away_s * rate - block.n))
+        out: list[Out] = [self._gap(n, "reset", estimated=True)] if n else []
+        out += self._follow_board(restarted=True)
+        self._index = block.first + block.n
+        return [*out, self._give(block)]
+
+    # -- streams without numbers ----------------------------------------------------------------------
+
+    def _unnumbered(self, block: SampleBlock) -> list[Out]:
+        out: list[Out] = []
+        if self._resumed_s is not None and block.arrival_s > self._resumed_s + BACKLOG_S:
+            out = self._settle_pause()
+        late = self._arrival is not None and block.arrival_s - self._arrival > PAUSE_S
+        if self._resumed_s is None and late and self._backlog:
+            self._resumed_s = block.arrival_s
+        if self._resumed_s is not None:
+            self._held.append(block)
+            return out
+        return out + self._deliver(block)
+
+    def _behind(self, arrival_s: float, sample: int) -> float:
+        """How many samples the stream is behind a sender that never pauses, up to a constant."""
+        assert self._segment is not None
+        return (arrival_s - self._segment.time_s) * self._segment.rate_hz - (sample - self._segment.first)
+
+    def _deliver(self, block: SampleBlock) -> list[Out]:
+        out = self._follow_board(restarted=False)
+        given = self._give(block)
+        behind = self._behind(block.arrival_s, self.sample)
+        recent = self._backlog  # minima of the last seconds, oldest first, so that [0] is the least
+        while recent and recent[-1][1] >= behind:
+            recent.pop()
+        recent.append((block.arrival_s, behind))
+        while recent[0][0] < block.arrival_s - MEASURE_S:
+            recent.popleft()
+        return [*out, given]
+
+    def _settle_pause(self) -> list[Out]:
+        """After a pause: what the backlog did not make up for is taken as never sent."""
+        if self._resumed_s is None:
+            return []
+        held, self._held, self._resumed_s = self._held, [], None
+        assert self._segment is not None
+        sample, least = self.sample, float("inf")
+        for block in held:
+            sample += block.n
+            least = min(least, self._behind(block.arrival_s, sample))
+        n = round(least - self._backlog[0][1])
+        out: list[Out] = []
+        if n >= PAUSE_S / 2 * self._segment.rate_hz:
+            out.append(self._gap(n, "silent", estimated=True))
+            self._backlog.clear()
+        for block in held:
+            out += self._deliver(block)
+        return out

@@ -1,0 +1,152 @@
+"""Samples and gaps -> stretches of one lead without a break longer than what may be bridged.
+
+Whatever is not there (lost, electrode off, not a number) is one missing run between two good samples.
+A run of up to ``bridge_s`` is bridged by a straight line and marked; a longer one ends the stretch, so
+that no filter ever sees across it.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import isfinite
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ecgedge.errors import UsageError
+from ecgedge.messages import Gap, GapCause, Piece, SampleBlock, Segment, Stretch, StretchEnd
+
+if TYPE_CHECKING:
+    from ecgedge.messages import Bools, Floats
+
+Out = Stretch | Piece | StretchEnd | Gap
+
+
+class Continuity:
+    """One lead's stretches.
+
+    Parameters
+    ----------
+    lead : which column of the blocks, from 0
+    bridge_s : longest missing run that is bridged, seconds
+
+    Raises
+    ------
+    UsageError
+        From the constructor if a number is negative; from ``push`` if the board has no such lead.
+    """
+
+    def __init__(self, lead: int = 0, bridge_s: float = 0.5) -> None:
+        if lead < 0:
+            raise UsageError(f"lead number {lead}", "0 or more", "Leads are counted from 0.")
+        if not (isfinite(bridge_s) and bridge_s >= 0):
+            raise UsageError(f"a bridge of {bridge_s} s", "0 or more seconds")
+        self._lead = lead
+        self._bridge_s = bridge_s
+        self._segment: Segment | None = None
+        self._scale = 1.0
+        self._next = 0  # stream sample that comes next
+        self._inside = False  # a stretch is open
+        self._good_end = 0  # one past the last good sample of the stretch
+        self._last = 0.0  # its value
+        self._cause: GapCause | None = None  # of the run of bad samples that is still growing
+        self._cause_first = 0
+
+    def push(self, message: Segment | SampleBlock | Gap) -> list[Out]:
+        """Take what the clock gave; return what is certain."""
+        if isinstance(message, SampleBlock):
+            return self._block(message)
+        out = self._close_cause()
+        if isinstance(message, Gap):
+            self._next = message.first + message.n
+            return [*out, message, *self._end_if_long()]
+        out += self._end()
+        self._segment = message
+        self._next = message.first
+        scale = message.board.uv_per_count
+        self._scale = 1.0 if scale is None else scale / 1000.0
+        return out
+
+    def finish(self) -> list[Out]:
+        """Close what is open."""
+        return self._close_cause() + self._end()
+
+    def _block(self, block: SampleBlock) -> list[Out]:
+        if self._segment is None:
+            raise ValueError("a block came before any segment")  # a fault of the caller, not of a user
+        leads = block.counts.shape[1]
+        if self._lead >= leads:
+            allowed = "0" if leads == 1 else f"0 to {leads - 1}"
+            raise UsageError(f"lead number {self._lead}", allowed, "Leads are counted from 0; see --lead.")
+        values = block.counts[:, self._lead] * self._scale
+        good = np.zeros(block.n, dtype=bool) if block.leads_off else np.isfinite(values)
+        out: list[Out] = []
+        if bool(good.all()):
+            return self._good(block.first, values)
+        cause: GapCause = "leads_off" if block.leads_off else "missing"
+        edges = np.flatnonzero(np.diff(good)) + 1
+        bounds = [0, *edges.tolist(), block.n]
+        for start, stop in pairwise(bounds):
+            if good[start]:
+                out += self._good(block.first + start, values[start:stop])
+            else:
+                out += self._bad(block.first + start, stop - start, cause)
+        return out
+
+    def _good(self, first: int, values: Floats) -> list[Out]:
+        """A run of good samples: continue the stretch (over a bridge if need be) or open one."""
+        segment = self._segment
+        assert segment is not None
+        out = self._close_cause()
+        if values.size == 0:
+            return out
+        filled: Bools = np.zeros(values.size, dtype=bool)
+        if self._inside:
+            n = first - self._good_end
+            if n:
+                steps = np.arange(1, n + 1) / (n + 1)
+                bridge = self._last + (float(values[0]) - self._last) * steps
+                values = np.concatenate((bridge, values))
+                filled = np.concatenate((np.ones(n, dtype=bool), filled))
+                first = self._good_end
+        else:
+            in_mv = segment.board.uv_per_count is not None
+            out.append(Stretch(first, self._time_s(first), segment.rate_hz, in_mv))
+            self._inside = True
+        out.append(Piece(first, values, filled))
+        self._good_end = self._next = first + values.size
+        self._last = float(values[-1])
+        return out
+
+    def _bad(self, first: int, n: int, cause: GapCause) -> list[Out]:
+        out: list[Out] = []
+        if cause != self._cause:
+            out = self._close_cause()
+            self._cause, self._cause_first = cause, first
+        self._next = first + n
+        return out + self._end_if_long()
+
+    def _close_cause(self) -> list[Out]:
+        """Tell of a finished run of bad samples."""
+        if self._cause is None:
+            return []
+        assert self._segment is not None
+        first, n = self._cause_first, self._next - self._cause_first
+        gap = Gap(first, n, self._time_s(first), n / self._segment.rate_hz, self._cause)
+        self._cause = None
+        return [gap]
+
+    def _end_if_long(self) -> list[Out]:
+        if self._segment is None or self._next - self._good_end <= self._bridge_s * self._segment.rate_hz:
+            return []
+        return self._end()
+
+    def _end(self) -> list[Out]:
+        if not self._inside:
+            return []
+        self._inside = False
+        return [StretchEnd(self._good_end)]
+
+    def _time_s(self, sample: int) -> float:
+        assert self._segment is not None
+        return self._segment.time_s + (sample - self._segment.first) / self._segment.rate_hz
