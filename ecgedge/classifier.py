@@ -6,6 +6,10 @@ and must be those of the manifest.
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,12 +35,28 @@ def _interpreter(model: bytes, threads: int) -> Any:
                 "no LiteRT interpreter", "ai-edge-litert or tflite-runtime", "pip install ai-edge-litert"
             ) from None
     try:
-        interpreter = Interpreter(model_content=model, num_threads=threads)
-        interpreter.allocate_tensors()
+        with _native_stderr_shut():
+            interpreter = Interpreter(model_content=model, num_threads=threads)
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BundleError(f"the interpreter refuses the model ({reason})", "a TFLite model") from None
     return interpreter
+
+
+@contextmanager
+def _native_stderr_shut() -> Iterator[None]:
+    """The interpreter's C++ side greets on standard error, which belongs to our own one-line messages."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 class Classifier:

@@ -60,7 +60,6 @@ def run_stream(options: StreamOptions, sink: Sink) -> None:
         If bytes came but never made sense.
     """
     reader = make_reader(options.protocol)
-    lead = _lead_number(options)
     with open_port(
         options.port,
         baud=options.baud,
@@ -71,7 +70,7 @@ def run_stream(options: StreamOptions, sink: Sink) -> None:
     ) as port:
         if port.protocol is not None and options.protocol == "auto":
             reader = make_reader(port.protocol)
-        stream = _Stream(options, port, reader, lead, sink)
+        stream = _Stream(options, port, reader, sink)
         try:
             stream.run()
         finally:
@@ -82,7 +81,7 @@ def run_stream(options: StreamOptions, sink: Sink) -> None:
 class _Stream:
     """One running stream."""
 
-    def __init__(self, options: StreamOptions, port: Port, reader: Reader, lead: int, sink: Sink) -> None:
+    def __init__(self, options: StreamOptions, port: Port, reader: Reader, sink: Sink) -> None:
         self._options, self._port, self._reader, self._sink = options, port, reader, sink
         self._until_s = math.inf if options.duration_s is None else options.duration_s
         # Models are opened after the port: a port that cannot be opened is told at once.
@@ -90,7 +89,7 @@ class _Stream:
         self._pipeline = Pipeline(
             open_models(options.models),
             rate_hz=rate,
-            lead=lead,
+            lead=_lead_number(options.lead, port),
             minimum_episode_s=options.minimum_episode_s,
         )
         self._last_byte_s: float | None = None
@@ -139,16 +138,15 @@ class _Stream:
             self._sink.write(message)
 
 
-def _lead_number(options: StreamOptions) -> int:
-    """Column of ``--lead``: a number from 0, or for a replay also the name that its header gives."""
-    if options.lead is None:
+def _lead_number(lead: str | None, port: Port) -> int:
+    """Column of ``--lead``: a number from 0, or the name of a lead where the port knows names."""
+    if lead is None:
         return 0
-    if options.port.startswith("replay:"):
-        path = options.port.removeprefix("replay:")
-        return find_lead(open_recording(path, options.fs).lead_names, options.lead, path)
-    if not options.lead.isdecimal():
-        raise UsageError(f"lead {options.lead!r}", "a number from 0", "Only recordings name their leads.")
-    return int(options.lead)
+    if port.lead_names:
+        return find_lead(port.lead_names, lead, port.name)
+    if not lead.isdecimal():
+        raise UsageError(f"lead {lead!r}", "a number from 0", "Only recordings name their leads.")
+    return int(lead)
 
 
 def classify_files(

@@ -14,11 +14,12 @@ import numpy as np
 from ecgedge.bundle import SCHEMA, Bundle, check_manifest
 from ecgedge.classifier import Classifier
 from ecgedge.golden import first_window
-from ecgedge.ports.patient import golden_signal
+from ecgedge.ports.patient import RATE_HZ, UV_PER_COUNT, SimulatedPatient
 from ecgedge.training.recipe import Recipe
 
 NOTICE = "Not a medical device. For research, education and prototyping only; not for diagnosis."
 LICENCE = "Apache-2.0 (model weights); trained on data under ODC-BY 1.0, see data"
+GOLDEN_SEED = 7
 WORDS = {"N": "sinus", "A": "AF", "O": "other", "~": "inconclusive"}
 DATA = {
     "set": "PhysioNet/CinC Challenge 2017 training set (AliveCor, single lead, 300 Hz)",
@@ -93,14 +94,15 @@ def make(recipe: Recipe, model: bytes, details: tuple[dict[str, Any], dict[str, 
 
 
 def _golden(bundle: Bundle) -> bytes:
-    counts, rate_hz, uv_per_count = golden_signal(bundle.window.length_s)
+    pieces = SimulatedPatient(GOLDEN_SEED, bundle.window.length_s + 1.0).pieces()
+    counts = np.concatenate([piece.counts for piece in pieces]).astype(np.int16)
     classifier = Classifier(bundle)
-    quantised = classifier.quantise(first_window(bundle, counts, rate_hz, uv_per_count).tensors)
+    quantised = classifier.quantise(first_window(bundle, counts, RATE_HZ, UV_PER_COUNT).tensors)
     outputs = classifier.raw(quantised)
     arrays = {f"input_{k}": v for k, v in quantised.items()} | {f"output_{k}": v for k, v in outputs.items()}
     buffer = io.BytesIO()
     np.savez_compressed(
-        buffer, counts=counts, rate_hz=np.float64(rate_hz), uv_per_count=np.float64(uv_per_count), **arrays
+        buffer, counts=counts, rate_hz=np.float64(RATE_HZ), uv_per_count=np.float64(UV_PER_COUNT), **arrays
     )
     return buffer.getvalue()
 

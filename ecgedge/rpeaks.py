@@ -1,0 +1,274 @@
+"""Signal of 5-20 Hz -> heartbeats, causally, a few tenths of a second behind.
+
+The envelope (amplitude plus slope, summed over about the length of a QRS) has one hump per beat. Its
+local maxima are candidates; which of them are beats is decided in order, by a threshold between the
+running levels of beats and of noise, a refractory time, the slope (T waves are slower than the QRS before
+them) and a look back where a beat is overdue. The scheme of thresholds goes back to Pan & Tompkins, IEEE
+Trans. Biomed. Eng. 32 (1985); envelope, figures and the rules for P waves, spikes and silence are this
+project's own.
+
+Everything before the decisions is element-wise (shifted sums and maxima of fixed order), so that results
+are bit-equal however the signal was cut. Decisions run once per candidate, not once per sample. No figure
+depends on the unit or polarity of the signal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecgedge.messages import Beat
+
+if TYPE_CHECKING:
+    from ecgedge.messages import Floats, Signal32
+
+RATE_HZ = 200.0
+BAND: dict[str, Any] = {"version": 1, "rate_hz": RATE_HZ, "highpass_hz": 5.0, "lowpass_hz": 20.0}
+"""Conditioning that the detector's input must have gone through."""
+
+# Times in samples of 5 ms.
+_SLOPE = 2  # slope: difference over twice this
+_SUM = 14  # envelope: sum over this many samples on either side
+_RULE = 14  # a candidate is the highest of this many on either side
+_LOOK = _SLOPE + _SUM + _RULE  # samples past a candidate that must be there before it is one
+_REFRACTORY = 40
+_T_WAVE = 64  # within this time after a beat, a candidate of half its slope is its T wave
+_P_WAVE = 44  # a low, early candidate waits so long for a higher one: then it was a P wave
+_LEARN = 600  # signal at the start from which the first levels are taken
+_SILENCE = 800  # after this time without a beat the level of beats sinks
+
+_THRESHOLD = 0.40  # of the way from the noise level to the beat level
+_BACK_AFTER = 1.75  # RR intervals after which a beat is overdue
+_BACK_THRESHOLD = 0.60  # share of the threshold that is enough then
+_T_SLOPE = 0.5
+_LOW, _EARLY, _HIGHER = 0.9, 1.05, 1.1  # of beat level, of RR interval, times the candidate
+_CAP = 1.2  # one beat counts for no more than this times the level of beats
+_SPIKE = 8.0  # times the level of beats: an artefact, unless it comes again
+_SPIKES = 3  # so many within _SPIKE_SPAN are a new level
+_SPIKE_SPAN = 1000
+_NOISE_GAIN = 0.125
+_SINK = 0.7  # factor per second of silence
+_FLOOR = 3.0  # the level of beats stays above this times that of noise
+_KEPT = 8  # beats and intervals whose median is the level, the rhythm
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    at: int
+    height: float
+    slope: float
+    peak: int  # where the signal is farthest from zero
+    value: float
+
+
+class RPeakDetector:
+    """Beats of one stretch.
+
+    A beat is given out at most ``delay_s`` after its R peak went in (``delay_low_s`` for an early, low
+    one that might be a P wave; later where it is found looking back, and in the first 3 s).
+
+    Parameters
+    ----------
+    first : stream sample at which the stretch begins
+    time_s : its time in seconds
+    rate_in_hz : the stream's samples per second; beats are told in these
+    in_mv : whether the signal is in millivolt, so that heights mean something
+    """
+
+    delay_s = (_LOOK + _SUM) / RATE_HZ
+    delay_low_s = (_LOOK + _SUM + _P_WAVE) / RATE_HZ
+
+    def __init__(self, first: int, time_s: float, rate_in_hz: float, in_mv: bool = True) -> None:
+        self._first, self._time_s, self._rate, self._in_mv = first, time_s, rate_in_hz, in_mv
+        self._signal: Floats = np.zeros(_LOOK)  # from _LOOK before the next sample to search
+        self._searched = 0  # no candidate before this sample is unknown
+        self._last_candidate = -_LOOK
+        self._waiting: list[_Candidate] = []  # not yet decided
+        self._refused: list[_Candidate] = []  # since the last beat, for looking back
+        self._learned = False
+        self._heights: list[float] = []
+        self._level = 0.0
+        self._noise = 0.0
+        self._intervals: list[int] = []
+        self._interval = 160.0
+        self._spikes: list[tuple[int, float]] = []
+        self._beat: _Candidate | None = None  # the last one; _anchor may be the R after a P taken for it
+        self._anchor: _Candidate | None = None
+        self._sunk_to = 0
+        self._beat_sample: int | None = None
+
+    def push(self, signal: Signal32) -> list[Beat]:
+        """Take signal in ``BAND``, shape (n,), float32, at 200 Hz; return the beats that are certain."""
+        self._search(signal.astype(np.float64))
+        return self._decide(final=False)
+
+    def finish(self) -> list[Beat]:
+        """End of the stretch: decide what is still open."""
+        self._search(np.zeros(_LOOK))
+        return self._decide(final=True)
+
+    # -- candidates -----------------------------------------------------------------------------------
+
+    def _search(self, signal: Floats) -> None:
+        """Find the local maxima of the envelope as far as they are certain."""
+        y = self._signal = np.concatenate((self._signal, signal))
+        n = y.size - 2 * _LOOK  # so many more samples can be searched
+        if n <= 0:
+            return
+        slope = np.abs(y[2 * _SLOPE :] - y[: -2 * _SLOPE])
+        envelope = _sum29(slope + np.abs(y[_SLOPE:-_SLOPE]))
+        middle = envelope[_RULE:-_RULE]
+        base = self._searched
+        for i in np.flatnonzero((middle >= _max29(envelope)) & (middle > 0)).tolist():
+            if base + i - self._last_candidate <= _RULE:
+                continue  # a plateau: the first of equals rules
+            self._last_candidate = base + i
+            near = y[i + _LOOK - _SUM : i + _LOOK + _SUM + 1]
+            peak = int(np.abs(near).argmax())
+            steep = float(slope[i + _LOOK - _SLOPE - 12 : i + _LOOK - _SLOPE + 13].max())
+            self._waiting.append(
+                _Candidate(base + i, float(middle[i]), steep, base + i + peak - _SUM, float(near[peak]))
+            )
+        self._searched += n
+        self._signal = y[n:]
+
+    # -- decisions ------------------------------------------------------------------------------------
+
+    def _decide(self, final: bool) -> list[Beat]:
+        if not self._learned:
+            if self._searched < _LEARN and not final:
+                return []
+            self._learn()
+        out: list[Beat] = []
+        done = 0
+        for candidate in self._waiting:
+            # These two may be run again for a candidate that has to wait: they change nothing then.
+            out += self._look_back(candidate.at)
+            self._sink(candidate.at)
+            doubtful = self._might_be_p_wave(candidate)
+            if doubtful and not final and self._searched <= candidate.at + _P_WAVE:
+                break
+            done += 1
+            if self._is_beat(candidate, self._waiting[done : done + 4] if doubtful else []):
+                out.append(self._accept(candidate))
+        del self._waiting[:done]
+        return out
+
+    def _learn(self) -> None:
+        """First level of beats: the middle one of the highest humps of the first three seconds."""
+        highest = [0.0, 0.0, 0.0]
+        for c in self._waiting:
+            if c.at < _LEARN:
+                second = c.at * 3 // _LEARN
+                highest[second] = max(highest[second], c.height)
+        level = median(highest) or max(highest)
+        self._heights = [level] * _KEPT
+        self._level, self._noise = level, 0.1 * level
+        self._learned = bool(self._waiting)
+
+    def _since(self, at: int) -> int:
+        return at - self._anchor.at if self._anchor is not None else 1 << 30
+
+    def _threshold(self) -> float:
+        return self._noise + _THRESHOLD * (self._level - self._noise)
+
+    def _might_be_p_wave(self, c: _Candidate) -> bool:
+        """Whether to wait for what follows."""
+        return c.height < _LOW * self._level and self._since(c.at) < _EARLY * self._interval
+
+    def _is_beat(self, c: _Candidate, following: list[_Candidate]) -> bool:
+        since = self._since(c.at)
+        if since <= _REFRACTORY:
+            anchor = self._anchor
+            assert anchor is not None
+            if c.height > anchor.height:  # what was taken for the beat was the P wave before it
+                self._heights[-1] = min(c.height, 3 * self._level)
+                self._level = median(self._heights)
+                self._anchor = c
+            return False
+        if c.height > _SPIKE * self._level and not self._repeated(c):
+            return False
+        beat = c.height > self._threshold()
+        if beat and since < _T_WAVE and self._anchor is not None:
+            beat = c.slope >= _T_SLOPE * self._anchor.slope
+        if beat and any(o.at - c.at <= _P_WAVE and o.height > _HIGHER * c.height for o in following):
+            return False
+        if not beat:
+            self._refused.append(c)
+            self._noise += _NOISE_GAIN * (min(c.height, self._level) - self._noise)
+        return beat
+
+    def _repeated(self, c: _Candidate) -> bool:
+        """Whether a hump far too high has come so often that it is the new level."""
+        self._spikes = [s for s in self._spikes if c.at - s[0] < _SPIKE_SPAN]
+        self._spikes.append((c.at, c.height))
+        if len(self._spikes) < _SPIKES:
+            return False
+        self._level = median(height for _, height in self._spikes)
+        self._heights = [self._level] * _KEPT
+        self._spikes = []
+        return True
+
+    def _sink(self, at: int) -> None:
+        """Without beats for long, the level follows what is there, but stays clear of the noise."""
+        start = (self._anchor.at if self._anchor is not None else 0) + _SILENCE
+        self._sunk_to = max(self._sunk_to, start)
+        while at - self._sunk_to >= RATE_HZ:
+            self._sunk_to += int(RATE_HZ)
+            self._level = max(_SINK * self._level, min(self._level, _FLOOR * self._noise))
+            self._heights = [self._level] * _KEPT
+            self._refused = [r for r in self._refused if at - r.at < 2 * _SILENCE]
+
+    def _look_back(self, at: int) -> list[Beat]:
+        """A beat is overdue: the highest of the refused, if it is not far below the threshold."""
+        out: list[Beat] = []
+        while self._beat is not None and self._refused:
+            if self._since(at) <= _BACK_AFTER * self._interval:
+                break
+            best = max(self._refused, key=lambda c: c.height)
+            if best.height < _BACK_THRESHOLD * self._threshold():
+                break
+            later = [c for c in self._refused if c.at > best.at + _REFRACTORY]
+            out.append(self._accept(best, found_back=True))
+            self._refused = later
+        return out
+
+    def _accept(self, c: _Candidate, found_back: bool = False) -> Beat:
+        if self._beat is not None and not found_back:
+            self._intervals = [*self._intervals[1 - _KEPT :], self._since(c.at)]
+            self._interval = median(self._intervals)
+        self._beat = self._anchor = c
+        self._refused = []
+        self._heights = [*self._heights[1:], min(c.height, _CAP * self._level)]
+        self._level = median(self._heights)
+        sample = self._first + round(c.peak * self._rate / RATE_HZ)
+        before, self._beat_sample = self._beat_sample, sample
+        return Beat(
+            sample=sample,
+            time_s=self._time_s + (sample - self._first) / self._rate,
+            rr_s=None if before is None else (sample - before) / self._rate,
+            amplitude_mv=c.value if self._in_mv else None,
+        )
+
+
+def _sum29(x: Floats) -> Floats:
+    """Sum of 29 consecutive values, always in the same order; shape (n - 28,)."""
+    two = x[1:] + x[:-1]
+    four = two[2:] + two[:-2]
+    eight = four[4:] + four[:-4]
+    sixteen = eight[8:] + eight[:-8]
+    n = x.size - 28
+    return np.asarray((sixteen[:n] + eight[16 : 16 + n]) + (four[24 : 24 + n] + x[28:]))
+
+
+def _max29(x: Floats) -> Floats:
+    """Highest of 29 consecutive values; shape (n - 28,)."""
+    two = np.maximum(x[1:], x[:-1])
+    four = np.maximum(two[2:], two[:-2])
+    eight = np.maximum(four[4:], four[:-4])
+    sixteen = np.maximum(eight[8:], eight[:-8])
+    n = x.size - 28
+    return np.asarray(np.maximum(sixteen[:n], sixteen[13 : 13 + n]))

@@ -1,0 +1,151 @@
+"""The whole story, from bytes to events: any chunking gives one result, and files give the same."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+
+from ecgedge.messages import Beat, Chunk, Episode, Gap, Message, Record, Status, Verdict
+from ecgedge.pipeline import Pipeline
+from ecgedge.ports.patient import RATE_HZ, SimulatedPatient
+from ecgedge.session import StreamOptions, classify, classify_files, open_models, run_stream
+from ecgedge.wire import make_reader
+from ecgedge.wire.frames import encode_data, encode_hello
+
+MODELS = ("efficientecg-s",)
+DURATION_S = 290.0
+
+
+class Collector:
+    """A sink that keeps everything."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.problems: list[str] = []
+
+    def write(self, message: Message) -> None:
+        self.messages.append(message)
+
+    def problem(self, text: str) -> None:
+        self.problems.append(text)
+
+    def close(self) -> None:
+        pass
+
+    def of(self, *kinds: type) -> list[Message]:
+        return [m for m in self.messages if isinstance(m, kinds)]
+
+
+RESULT = (Gap, Beat, Verdict, Episode)
+
+
+@pytest.fixture(scope="module")
+def patient() -> tuple[np.ndarray, bytes]:
+    """Counts of the simulated patient without its loose electrode, and the same as frames."""
+    simulated = SimulatedPatient(seed=3, duration_s=DURATION_S)
+    counts = np.concatenate([piece.counts for piece in simulated.pieces()])
+    frames = bytearray(encode_hello(simulated.board))
+    for first in range(0, counts.size, 25):
+        frames += encode_data(first, int(first / RATE_HZ * 1e6) % 2**32, counts[first : first + 25, None])
+    return counts, bytes(frames)
+
+
+def through_reader(frames: bytes, chunk: int) -> list[Message]:
+    reader, pipeline = make_reader("frames"), Pipeline(open_models(MODELS))
+    out: list[Message] = []
+    for at in range(0, len(frames), chunk):
+        piece = Chunk(frames[at : at + chunk], (at + chunk) / 900)
+        for item in reader.push(piece):
+            out += pipeline.push(item, reader.counters)
+    for item in reader.finish():
+        out += pipeline.push(item, reader.counters)
+    out += pipeline.finish(reader.counters)
+    return [m for m in out if isinstance(m, RESULT)]
+
+
+@pytest.fixture(scope="module")
+def whole(patient) -> list[Message]:
+    return through_reader(patient[1], len(patient[1]))
+
+
+def test_the_story_has_beats_verdicts_and_an_episode(whole) -> None:
+    beats = [m for m in whole if isinstance(m, Beat)]
+    assert len(beats) > 300
+    verdicts = [m for m in whole if isinstance(m, Verdict)]
+    assert verdicts[0].scores.provisional
+    assert verdicts[0].scores.seconds == 9.0
+    assert {v.scores.model for v in verdicts} == set(MODELS)
+    assert all(abs(sum(v.scores.scores.values()) - 1) < 1e-9 for v in verdicts)
+    episodes = [m for m in whole if isinstance(m, Episode)]
+    # The programme has AF from 60 s to 170 s.
+    assert any(e.state == "closed" and e.onset_s < 90 and 140 < e.offset_s < 200 for e in episodes)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 250, 4096])
+def test_result_does_not_depend_on_chunking(patient, whole, chunk: int) -> None:
+    assert through_reader(patient[1], chunk) == whole
+
+
+def test_classify_gives_what_the_stream_gives(patient, whole, tmp_path: Path) -> None:
+    """The same signal written by the wfdb package as a record."""
+    counts, _ = patient
+    wfdb.wrsamp(
+        "patient",
+        fs=RATE_HZ,
+        units=["mV"],
+        sig_name=["II"],
+        d_signal=counts[:, None].astype(np.int64),
+        fmt=["16"],
+        adc_gain=[2000.0],
+        baseline=[0],
+        write_dir=str(tmp_path),
+    )
+    from ecgedge.recordings import open_recording
+
+    path = str(tmp_path / "patient")
+    messages = list(classify(open_recording(path), path, open_models(MODELS)))
+    assert [m for m in messages if isinstance(m, RESULT)] == whole
+    record = messages[-1]
+    assert isinstance(record, Record)
+    assert record.seconds == DURATION_S
+    full = [m.scores for m in whole if isinstance(m, Verdict) and not m.scores.provisional]
+    mean = sum(s.scores["A"] for s in full) / len(full)
+    assert record.scores["A"] == pytest.approx(mean)
+    assert record.windows == len(full)
+
+
+def unpack(data_dir: Path, archive: str, member: str, folder: Path) -> Path:
+    """One record of a zipped or unpacked data set, in ``folder``."""
+    for suffix in (".hea", ".dat", ".mat"):
+        name = f"{member}{suffix}"
+        packed = data_dir / f"{archive}.zip"
+        if packed.is_file():
+            with zipfile.ZipFile(packed) as opened:
+                if name in opened.namelist():
+                    (folder / Path(name).name).write_bytes(opened.read(name))
+        elif (data_dir / name).is_file():
+            (folder / Path(name).name).write_bytes((data_dir / name).read_bytes())
+    return folder / Path(member).name
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ["202", "203", "222"])
+def test_mitdb_through_a_pty(data_dir: Path, tmp_path: Path, name: str) -> None:
+    """A real record as frames through a pseudo-terminal at full speed: nothing is lost on the way, AF is
+    found, and the result is that of reading the file."""
+    path = str(unpack(data_dir, "mitdb", f"mitdb/{name}", tmp_path))
+    sent = wfdb.rdheader(path).sig_len
+    streamed, read = Collector(), Collector()
+    run_stream(StreamOptions(port=f"replay:{path}", speed=math.inf, models=MODELS), streamed)
+    end = streamed.of(Status)[-1]
+    lost = sum(g.n for g in streamed.of(Gap) if g.cause == "lost")
+    assert end.counters.samples + lost == sent
+    assert end.counters.lost == lost == 0
+    assert streamed.of(Episode)
+    assert classify_files([path], models=MODELS, sink=read) == 0
+    assert streamed.of(*RESULT) == read.of(*RESULT)
