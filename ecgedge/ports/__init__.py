@@ -1,0 +1,68 @@
+"""Ports: where bytes come from, with the time of their arrival.
+
+The only room with threads, the wall clock and the operating system. ``open_port`` takes a serial device,
+a pyserial URL, ``demo`` (a simulated patient) or ``replay:PATH`` (a recording, played as a board).
+"""
+
+from __future__ import annotations
+
+import math
+
+from ecgedge.errors import UsageError
+from ecgedge.ports.base import Port
+
+__all__ = ["Port", "list_ports", "open_port"]
+
+REPLAY = "replay:"
+
+
+def open_port(
+    spec: str,
+    *,
+    baud: int = 115200,
+    speed: float = 1.0,
+    seed: int = 0,
+    duration_s: float | None = None,
+    fs: float | None = None,
+) -> Port:
+    """Open the port that ``spec`` names.
+
+    Parameters
+    ----------
+    spec : device path, COM port, pyserial URL, ``demo``, or ``replay:PATH``
+    baud : rate of a serial line
+    speed : pace of ``demo`` and ``replay``, times real time; ``math.inf`` for as fast as it is read
+    seed : which patient ``demo`` simulates
+    duration_s : length of ``demo`` (default: its programme of 300 s); at most so much of a ``replay``
+    fs : sampling rate of a replayed file that does not tell its own
+
+    Raises
+    ------
+    PortError
+        Missing, busy, no permission, or no serial port at all.
+    RecordingError
+        The file to replay cannot be read.
+    UsageError
+        A value that makes no sense.
+    """
+    if math.isnan(speed) or speed <= 0:
+        raise UsageError(f"a speed of {speed:g}", "a number above 0, or max")
+    if duration_s is not None and not duration_s > 0:
+        raise UsageError(f"a duration of {duration_s:g} s", "a number above 0")
+    if spec == "demo" or spec.startswith(REPLAY):
+        from ecgedge.ports.sources import PatientSource, RecordingSource
+        from ecgedge.ports.virtual import open_virtual
+
+        if spec == "demo":
+            return open_virtual(spec, PatientSource(seed, duration_s), speed)
+        return open_virtual(spec, RecordingSource(spec[len(REPLAY) :], fs, duration_s), speed)
+    from ecgedge.ports.serial_port import SerialPort
+
+    return SerialPort(spec, baud)
+
+
+def list_ports() -> list[str]:
+    """Serial ports of this machine, one line each: device, lasting name if there is one, description."""
+    from ecgedge.ports.serial_port import describe_ports
+
+    return describe_ports()

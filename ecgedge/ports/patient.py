@@ -1,0 +1,247 @@
+"""A simulated patient: one lead at 250 Hz, through sinus rhythm, AF, APCs, noise and a loose electrode.
+
+The beat is a sum of Gaussians in time (after McSharry et al., "A dynamical model for generating synthetic
+electrocardiogram signals", IEEE Trans Biomed Eng 50, 2003), its T wave moving with the square root of the
+RR interval. Fibrillatory waves are a frequency-modulated saw tooth of three harmonics (after Stridh and
+Soernmo, "Spatiotemporal QRST cancellation techniques for analysis of atrial fibrillation", IEEE Trans
+Biomed Eng 48, 2001). It is a means to try and to test the program. That a model does well on it is no
+evidence of the model's accuracy: the rhythms are as clear as textbooks draw them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ecgedge.messages import Board
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ecgedge.messages import Floats
+
+Part = Literal["sinus", "af", "apc", "noise", "loose"]
+
+PROGRAMME: tuple[tuple[float, Part], ...] = (
+    (60.0, "sinus"),
+    (170.0, "af"),
+    (230.0, "apc"),
+    (255.0, "noise"),
+    (265.0, "loose"),
+    (300.0, "sinus"),
+)
+"""End of each part in seconds; the whole repeats. Ends are multiples of ``PIECE_S``."""
+PROGRAMME_S = PROGRAMME[-1][0]
+RATE_HZ = 250.0
+PIECE_S = 5.0
+UV_PER_COUNT = 0.5
+_RAIL = 32767
+_BEFORE_S, _AFTER_S = 0.35, 0.75  # how far the waves of a beat reach around its R peak
+
+
+@dataclass(frozen=True)
+class PatientParameters:
+    """Fixed once, before any model was scored on the demo."""
+
+    waves_mv: tuple[float, ...] = (0.13, -0.10, 1.15, -0.22, 0.30)
+    """Heights of P, Q, R, S, T in lead II of a healthy adult (proportions after McSharry 2003, table 1)."""
+    waves_s: tuple[float, ...] = (-0.165, -0.030, 0.0, 0.030, 0.31)
+    """Peaks relative to R at an RR interval of 1 s; T moves with the square root of RR (Bazett)."""
+    widths_s: tuple[float, ...] = (0.024, 0.010, 0.011, 0.011, 0.052)
+    """Standard deviations of the Gaussians."""
+    amplitude_spread: float = 0.15
+    """Spread of the overall height among patients (standard deviation of its logarithm)."""
+    sinus_bpm: float = 72.0
+    respiration_hz: float = 0.25
+    respiratory_rr: float = 0.045
+    """Share of RR that swings with respiration (McSharry 2003: a high-frequency peak at 0.25 Hz)."""
+    mayer_hz: float = 0.1
+    mayer_rr: float = 0.025
+    """The low-frequency peak of the same model."""
+    jitter_rr: float = 0.008
+    af_bpm: float = 105.0
+    af_spread: float = 0.24
+    """Standard deviation of log RR in AF: intervals are independent and irregular without order (Conrath
+    and Opthof, "The patient with atrial fibrillation: RR intervals", Prog Biophys Mol Biol 76, 2001)."""
+    af_shortest_s: float = 0.33
+    af_longest_s: float = 1.5
+    fibrillation_hz: float = 6.2
+    fibrillation_swing_hz: float = 0.35
+    fibrillation_mv: float = 0.075
+    """Peak of the fundamental; Stridh and Soernmo 2001 use waves of 4-9 Hz and 0.05-0.15 mV."""
+    apc_every: tuple[int, int] = (4, 8)
+    """Fewest and most beats from one APC to the next."""
+    apc_coupling: tuple[float, float] = (0.58, 0.70)
+    apc_pause: tuple[float, float] = (1.05, 1.2)
+    """RR after an APC over the sinus RR; coupling + pause stays below 2, so it is non-compensatory."""
+    apc_p: tuple[float, float, float] = (-0.07, -0.125, 0.016)
+    """Height in mV, place and width in s of the ectopic P wave: inverted, earlier, narrower."""
+    baseline_mv: float = 0.08
+    mains_hz: float = 50.0
+    mains_mv: float = 0.006
+    noise_mv: float = 0.008
+    muscle_mv: float = 0.45
+    motion_mv: float = 1.4
+    """Strong muscle and electrode-motion noise: the QRS complexes can no longer be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatientBeat:
+    """Truth of one simulated beat."""
+
+    time_s: float
+    rr_s: float
+    kind: Literal["sinus", "af", "apc"]
+
+
+@dataclass(frozen=True, slots=True)
+class PatientPiece:
+    """Consecutive samples in one state."""
+
+    first: int
+    counts: npt.NDArray[np.int32]
+    """Shape (n,), half a microvolt each."""
+    leads_off: bool
+
+
+def part_at(time_s: float) -> Part:
+    """Which part of the programme runs at a time."""
+    within = time_s % PROGRAMME_S
+    return next(part for end, part in PROGRAMME if within < end)
+
+
+class SimulatedPatient:
+    """A patient who is the same for the same seed.
+
+    Parameters
+    ----------
+    seed : which patient
+    duration_s : how long; None for the programme once
+    """
+
+    def __init__(
+        self, seed: int = 0, duration_s: float | None = None, parameters: PatientParameters | None = None
+    ) -> None:
+        self.board = Board("ecgedge simulated patient", RATE_HZ, UV_PER_COUNT, 16, 1)
+        self.n_samples = max(1, round((PROGRAMME_S if duration_s is None else duration_s) * RATE_HZ))
+        self._seed = abs(seed)
+        self._p = PatientParameters() if parameters is None else parameters
+        self._gain = float(np.exp(np.random.default_rng([self._seed, 0]).normal(0, self._p.amplitude_spread)))
+
+    def beats(self) -> Iterator[PatientBeat]:
+        """The beats without end, those inside noise and a loose electrode included."""
+        p = self._p
+        rng = np.random.default_rng([self._seed, 1])
+        time_s, until_apc, pause = 0.35, int(rng.integers(*p.apc_every)), 0.0
+        rr_s = 60 / p.sinus_bpm
+        kind: Literal["sinus", "af", "apc"] = "sinus"
+        while True:
+            yield PatientBeat(time_s, rr_s, kind)
+            part = part_at(time_s)
+            if part == "af":
+                kind, pause = "af", 0.0
+                rr_s = 60 / p.af_bpm * float(np.exp(rng.normal(0, p.af_spread)))
+                rr_s = min(max(rr_s, p.af_shortest_s), p.af_longest_s)
+            else:
+                kind, rr_s = "sinus", self._sinus_rr(time_s, rng)
+                until_apc -= part == "apc"
+                if pause:
+                    rr_s, pause = rr_s * pause, 0.0
+                elif part == "apc" and until_apc <= 0:
+                    kind, rr_s = "apc", rr_s * float(rng.uniform(*p.apc_coupling))
+                    pause = float(rng.uniform(*p.apc_pause))
+                    until_apc = int(rng.integers(*p.apc_every))
+            time_s += rr_s
+
+    def _sinus_rr(self, time_s: float, rng: np.random.Generator) -> float:
+        p = self._p
+        swing = p.respiratory_rr * np.sin(2 * np.pi * p.respiration_hz * time_s)
+        swing += p.mayer_rr * np.sin(2 * np.pi * p.mayer_hz * time_s + 1.0) + rng.normal(0, p.jitter_rr)
+        return float(60 / p.sinus_bpm * (1 + swing))
+
+    def pieces(self) -> Iterator[PatientPiece]:
+        """The signal from its start to its end, in pieces of at most ``PIECE_S``."""
+        coming = self.beats()
+        held: deque[PatientBeat] = deque([next(coming)])
+        length = round(PIECE_S * RATE_HZ)
+        for number, first in enumerate(range(0, self.n_samples, length)):
+            start_s, end_s = first / RATE_HZ, (first + length) / RATE_HZ
+            while held[-1].time_s - _BEFORE_S < end_s:
+                held.append(next(coming))
+            while held[0].time_s + _AFTER_S < start_s:
+                held.popleft()
+            rng = np.random.default_rng([self._seed, 2, number])
+            part = part_at(start_s)
+            counts = self._render(first, length, part, list(held), rng)
+            yield PatientPiece(first, counts[: self.n_samples - first], part == "loose")
+
+    def _render(
+        self, first: int, length: int, part: Part, beats: list[PatientBeat], rng: np.random.Generator
+    ) -> npt.NDArray[np.int32]:
+        p = self._p
+        times = (first + np.arange(length)) / RATE_HZ
+        if part == "loose":
+            # The input floats to the rail, with mains humming through it.
+            hum = 400 * np.sin(2 * np.pi * p.mains_hz * times)
+            return _to_counts((_RAIL + hum) * UV_PER_COUNT / 1000)
+        signal = np.zeros(length)
+        for beat in beats:
+            start = max(int((beat.time_s - _BEFORE_S) * RATE_HZ) - first, 0)
+            stop = min(int((beat.time_s + _AFTER_S) * RATE_HZ) - first, length)
+            if start < stop:
+                signal[start:stop] += self._beat(times[start:stop] - beat.time_s, beat)
+        if part == "af":
+            signal += self._fibrillation(times)
+        signal *= self._gain
+        signal += p.baseline_mv * np.sin(2 * np.pi * p.respiration_hz * times)
+        signal += p.mains_mv * np.sin(2 * np.pi * p.mains_hz * times)
+        signal += rng.normal(0, p.noise_mv, length)
+        if part == "noise":
+            signal += self._disturbance(length, rng)
+        return _to_counts(signal)
+
+    def _beat(self, times: Floats, beat: PatientBeat) -> Floats:
+        """The waves of one beat, mV, at times relative to its R peak."""
+        p = self._p
+        heights, places = np.array(p.waves_mv), np.array(p.waves_s)
+        widths = np.array(p.widths_s)
+        places[4] *= np.sqrt(min(max(beat.rr_s, 0.4), 1.2))
+        if beat.kind == "af":
+            heights[0] = 0.0
+        elif beat.kind == "apc":
+            heights[0], places[0], widths[0] = p.apc_p
+        bells: Floats = np.exp(-0.5 * ((times - places[:, None]) / widths[:, None]) ** 2)
+        return heights @ bells
+
+    def _fibrillation(self, times: Floats) -> Floats:
+        p = self._p
+        # The swing of the frequency, integrated, is a swing of the phase.
+        swing = p.fibrillation_swing_hz / 0.13 * np.sin(2 * np.pi * 0.13 * times)
+        phase = 2 * np.pi * p.fibrillation_hz * times + swing
+        size = p.fibrillation_mv * (1 + 0.3 * np.sin(2 * np.pi * 0.21 * times))
+        waves: Floats = size * sum(np.sin(k * phase) / k for k in (1, 2, 3))
+        return waves
+
+    def _disturbance(self, length: int, rng: np.random.Generator) -> Floats:
+        """Muscle noise (differenced white noise) and electrode motion (jumps that decay)."""
+        p = self._p
+        white = rng.normal(0, p.muscle_mv / np.sqrt(2), length + 1)
+        noise = np.diff(white)
+        age = np.arange(length) / RATE_HZ
+        for at in rng.uniform(0, length / RATE_HZ, 7):
+            height, decay = rng.normal(0, p.motion_mv), rng.uniform(0.1, 0.6)
+            late = np.maximum(age - at, 0)
+            noise += np.where(age >= at, height * (np.exp(-late / decay) - np.exp(-late / 0.02)), 0)
+        return noise
+
+
+def _to_counts(signal_mv: Floats) -> npt.NDArray[np.int32]:
+    """What a converter of 16 bits makes of it."""
+    counts: npt.NDArray[np.int32] = (
+        np.rint(signal_mv * (1000 / UV_PER_COUNT)).clip(-_RAIL - 1, _RAIL).astype(np.int32)
+    )
+    return counts

@@ -1,0 +1,347 @@
+"""A virtual board: frames of a simulated patient or a recording, over a real pseudo-terminal.
+
+The board runs in a thread and speaks protocol version 1 as hardware would; where the system has no
+pseudo-terminals, an in-process pipe takes their place. It waits for the host's first ``start``, because
+opening a serial port throws away what came before. Arrival times are virtual: each byte carries the time
+at which a board in the real world would have sent it, whatever the pace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from ecgedge.errors import EcgedgeError, PortError
+from ecgedge.messages import Chunk
+from ecgedge.ports.base import Port
+from ecgedge.wire.frames import CommandDecoder, encode_data, encode_hello, max_samples
+
+if TYPE_CHECKING:
+    from ecgedge.ports.sources import Run, Source
+
+FRAME_S = 0.1
+HELLO_EVERY_S = 5.0
+_BATCH = 4096  # bytes written at once at full speed: what a Linux pseudo-terminal holds
+_TICK_S = 0.1
+_INT16 = 32767
+
+
+class Link(Protocol):
+    """Two directions of bytes between a board and a host. ``OSError`` means that it was cut."""
+
+    def board_read(self, timeout_s: float) -> bytes: ...
+
+    def board_write(self, data: bytes) -> int: ...
+
+    def host_read(self, timeout_s: float) -> bytes: ...
+
+    def host_write(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class PtyLink:
+    """A pseudo-terminal in raw mode; ``path`` can be opened like any serial device."""
+
+    def __init__(self) -> None:
+        import tty
+
+        self._board, self._host = os.openpty()
+        tty.setraw(self._host)  # before anyone opens it: no echo, no line editing, no translation
+        os.set_blocking(self._board, False)
+        os.set_blocking(self._host, False)
+        self.path = os.ttyname(self._host)
+        self._closed = False
+
+    def board_read(self, timeout_s: float) -> bytes:
+        """What the host sent, waiting up to ``timeout_s`` for it."""
+        return self._read(self._board, timeout_s)
+
+    def board_write(self, data: bytes) -> int:
+        """Send to the host; the number of bytes taken within a tick, 0 where the host does not read."""
+        self._check()
+        if not select.select([], [self._board], [], _TICK_S)[1]:
+            return 0
+        try:
+            return os.write(self._board, data)
+        except BlockingIOError:
+            return 0
+
+    def host_read(self, timeout_s: float) -> bytes:
+        """What the board sent, waiting up to ``timeout_s`` for it."""
+        return self._read(self._host, timeout_s)
+
+    def host_write(self, data: bytes) -> None:
+        """Send to the board; what it does not take is lost."""
+        self._check()
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._host, data)
+
+    def _read(self, descriptor: int, timeout_s: float) -> bytes:
+        self._check()
+        if not select.select([descriptor], [], [], max(timeout_s, 0.0))[0]:
+            return b""
+        try:
+            return os.read(descriptor, 1 << 16)
+        except BlockingIOError:
+            return b""
+
+    def _check(self) -> None:
+        if self._closed:
+            raise OSError("closed")
+
+    def close(self) -> None:
+        """Cut the link; for a program that opened ``path`` the cable is out."""
+        if not self._closed:
+            self._closed = True
+            os.close(self._board)
+            os.close(self._host)
+
+
+class PipeLink:
+    """The same between two threads of one process."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._to_host, self._to_board = bytearray(), bytearray()
+        self._closed = False
+
+    def board_read(self, timeout_s: float) -> bytes:
+        """What the host sent, waiting up to ``timeout_s`` for it."""
+        return self._take(self._to_board, timeout_s)
+
+    def board_write(self, data: bytes) -> int:
+        """Send to the host; the number of bytes taken within a tick, 0 where the host does not read."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._closed or len(self._to_host) < _BATCH, _TICK_S)
+            room = _BATCH - len(self._to_host)
+            self._put(self._to_host, data[:room])
+            return min(room, len(data))
+
+    def host_read(self, timeout_s: float) -> bytes:
+        """What the board sent, waiting up to ``timeout_s`` for it."""
+        return self._take(self._to_host, timeout_s)
+
+    def host_write(self, data: bytes) -> None:
+        """Send to the board; what it does not take is lost."""
+        with self._condition:
+            self._put(self._to_board, data[: _BATCH - len(self._to_board)])
+
+    def _put(self, buffer: bytearray, data: bytes) -> None:
+        if self._closed:
+            raise OSError("closed")
+        buffer += data
+        self._condition.notify_all()
+
+    def _take(self, buffer: bytearray, timeout_s: float) -> bytes:
+        with self._condition:
+            self._condition.wait_for(lambda: self._closed or buffer, max(timeout_s, 0.0))
+            if self._closed:
+                raise OSError("closed")
+            data = bytes(buffer)
+            buffer.clear()
+            self._condition.notify_all()
+            return data
+
+    def close(self) -> None:
+        """Cut the link."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
+
+class VirtualBoard:
+    """A board in a thread: plays a source once, at ``speed`` times real time, and answers commands.
+
+    While stopped, a paced board samples on and sends nothing (as clause 5 of the protocol has it); at
+    full speed, where time is what the host takes, it stands still.
+    """
+
+    def __init__(self, source: Source, link: Link, speed: float) -> None:
+        self._source, self._link, self._speed = source, link, speed
+        self._rate_hz = source.board.rate_hz or 1.0
+        self._commands = CommandDecoder()
+        self._started = self._streaming = False
+        self._next_index = 0
+        self._batch = bytearray()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="virtual board", daemon=True)
+        self.written = 0
+        """Bytes sent or about to be."""
+        self.done = False
+        """Set before the last bytes are sent."""
+        self.error: EcgedgeError | None = None
+        self.times: deque[tuple[int, float]] = deque()
+        """Position behind each piece sent, with its virtual time in seconds."""
+
+    def start(self) -> None:
+        """Power on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Power off; returns when the thread has ended."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):  # the link was cut: nobody is left to tell
+            try:
+                self._play()
+            except EcgedgeError as error:
+                self.error = error
+            self._queue(self._hello(), self._next_index / self._rate_hz)
+            self.done = True
+            self._flush()
+            self._closing.wait()
+
+    def _play(self) -> None:
+        while not (self._started or self._closing.is_set()):
+            self._listen(_TICK_S)
+        paced = math.isfinite(self._speed)
+        begin_s, hello_s = time.monotonic(), HELLO_EVERY_S
+        try:
+            for frame, end in self._frames():
+                if self._closing.is_set():
+                    return
+                time_s = end / self._rate_hz
+                if paced:
+                    self._sleep_until(begin_s + time_s / self._speed)
+                self._next_index = end
+                if self._streaming:
+                    self._queue(frame, time_s)
+                if time_s >= hello_s:
+                    self._queue(self._hello(), time_s)
+                    hello_s = time_s + HELLO_EVERY_S
+                if paced or len(self._batch) > _BATCH - 256:
+                    self._flush()
+                    self._listen(0.0)
+                    while not (paced or self._streaming or self._closing.is_set()):
+                        self._listen(_TICK_S)
+            self._next_index = self._source.n_samples
+        finally:
+            self._flush()
+
+    def _frames(self) -> Iterator[tuple[bytes, int]]:
+        """Every data frame with the index behind it."""
+        for run in self._source.runs():
+            yield from self._frames_of(run)
+
+    def _frames_of(self, run: Run) -> Iterator[tuple[bytes, int]]:
+        counts = run.counts
+        wide = bool(counts.max() > _INT16 or counts.min() < -_INT16 - 1)
+        bits = 24 if wide else 16
+        n = max(1, min(round(FRAME_S * self._rate_hz), max_samples(counts.shape[1], bits)))
+        for at in range(0, len(counts), n):
+            part = counts[at : at + n]
+            first = run.first + at
+            device_us = round(first * 1e6 / self._rate_hz)
+            yield encode_data(first, device_us, part, bits, run.off), first + len(part)
+
+    def _hello(self) -> bytes:
+        time_us = round(self._next_index * 1e6 / self._rate_hz)
+        return b"\0" + encode_hello(
+            self._source.board,
+            boot=1,
+            next_index=self._next_index,
+            device_us=time_us,
+            streaming=self._streaming,
+        )
+
+    def _sleep_until(self, moment_s: float) -> None:
+        while not self._closing.is_set():
+            left_s = moment_s - time.monotonic()
+            if left_s <= 0:
+                return
+            self._listen(min(left_s, _TICK_S))
+
+    def _listen(self, timeout_s: float) -> None:
+        """Take and answer the host's commands."""
+        for command in self._commands.push(self._link.board_read(timeout_s)):
+            if command.kind == "start":
+                self._started = self._streaming = True
+            elif command.kind == "stop":
+                self._streaming = False
+            # Another rate cannot be had; the hello says which one stays (clause 5.3).
+            self._queue(self._hello(), self._next_index / self._rate_hz)
+            self._flush()
+
+    def _queue(self, data: bytes, time_s: float) -> None:
+        # Announced before it is sent, so that the host never has bytes it knows nothing of.
+        self._batch += data
+        self.times.append((self.written + len(data), time_s))
+        self.written += len(data)
+
+    def _flush(self) -> None:
+        rest = bytes(self._batch)
+        self._batch.clear()
+        while rest and not self._closing.is_set():
+            rest = rest[self._link.board_write(rest) :]
+
+
+class VirtualPort(Port):
+    """The host's end of a virtual board."""
+
+    protocol = "frames"
+    live = False
+
+    def __init__(self, name: str, source: Source, link: Link, speed: float) -> None:
+        self.name = name
+        self.lead_names = source.lead_names
+        self._link = link
+        self._board = VirtualBoard(source, link, speed)
+        self._read = 0
+        self._time_s = 0.0
+        self._closed = False
+        self._board.start()
+
+    @property
+    def ended(self) -> bool:
+        """True when the source is exhausted and all its bytes were read."""
+        board = self._board
+        return self._closed or (board.done and self._read >= board.written and board.error is None)
+
+    def read(self, timeout_s: float = 0.2) -> Chunk:
+        """The next bytes; ``arrival_s`` is the virtual time of the last of them."""
+        if self.ended:
+            return Chunk(b"", self._time_s)
+        error = self._board.error
+        if error is not None and self._board.done and self._read >= self._board.written:
+            self._board.error = None
+            raise error
+        try:
+            data = self._link.host_read(timeout_s)
+        except OSError:
+            raise PortError(f"{self.name}: the virtual board was cut off") from None
+        self._read += len(data)
+        times = self._board.times
+        while data and times and times[0][0] < self._read:
+            times.popleft()
+        if data and times:
+            self._time_s = max(self._time_s, times[0][1])
+        return Chunk(data, self._time_s)
+
+    def write(self, data: bytes) -> None:
+        """Send commands to the board."""
+        if not self._closed:
+            self._link.host_write(data)
+
+    def close(self) -> None:
+        """Power the board off."""
+        if not self._closed:
+            self._closed = True
+            self._board.stop()
+            self._link.close()
+
+
+def open_virtual(name: str, source: Source, speed: float) -> VirtualPort:
+    """Start a virtual board that plays ``source`` and connect to it."""
+    link: Link = PtyLink() if hasattr(os, "openpty") else PipeLink()
+    return VirtualPort(name, source, link, speed)
