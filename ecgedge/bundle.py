@@ -1,7 +1,8 @@
 """A model bundle: ``NAME.tflite`` with its manifest ``NAME.json`` and golden vectors ``NAME.golden.npz``.
 
 The manifest says all that the runtime must know and is closed: unknown keys are refused, so that an older
-runtime never half-understands a newer bundle. ``bundles/manifest.schema.json`` states the same as JSON Schema.
+runtime never half-understands a newer bundle. ``bundles/manifest.schema.json`` states the same as JSON
+Schema.
 """
 
 from __future__ import annotations
@@ -114,9 +115,11 @@ def _read(manifest_path: Path, manifest: dict[str, Any], suffix: str) -> bytes:
     if not isinstance(said, dict) or set(said) != {"bytes", "sha256"}:
         raise BundleError(f"{manifest_path.name} does not describe {name}", "its bytes and sha256")
     try:
-        content = (manifest_path.parent / name).read_bytes()
+        content: bytes = (manifest_path.parent / name).read_bytes()
     except OSError as error:
-        raise BundleError(f"{name} cannot be read ({error.strerror})", f"{name} beside its manifest") from None
+        raise BundleError(
+            f"{name} cannot be read ({error.strerror})", f"{name} beside its manifest"
+        ) from None
     digest = hashlib.sha256(content).hexdigest()
     if digest != said["sha256"]:
         raise BundleError(
@@ -165,7 +168,9 @@ def _check_tensors(manifest: dict[str, Any], where: str) -> None:
         _same_keys(entry, _OUTPUT, f"{where}: outputs")
     logits = [e for e in manifest["outputs"] if e["kind"] == "logits"]
     if not manifest["inputs"] or len(logits) != 1 or logits[0]["shape"][-1] != len(manifest["classes"]):
-        raise BundleError(f"{where}: inputs or outputs", "an input, and one logits output of one value a class")
+        raise BundleError(
+            f"{where}: inputs or outputs", "an input, and one logits output of one value a class"
+        )
     rates = {manifest["window"]["rate_hz"], manifest["preprocessing"]["rate_hz"]}
     if len(rates) != 1:
         raise BundleError(f"{where}: rates {sorted(rates)}", "one rate in window and preprocessing")

@@ -108,7 +108,8 @@ class Classifier:
 
 def _quantise(values: Signal32, entry: dict[str, Any]) -> npt.NDArray[np.int8]:
     counts = np.rint(values.astype(np.float64) / entry["scale"]) + entry["zero_point"]
-    return np.clip(counts, -128, 127).astype(np.int8)
+    tensor: npt.NDArray[np.int8] = np.clip(counts, -128, 127).astype(np.int8)
+    return tensor
 
 
 def _match(

@@ -25,7 +25,9 @@ OUTPUT_TOLERANCE = 1
 """Least significant bits by which kernels of different processors may differ."""
 
 
-def first_window(bundle: Bundle, counts: npt.NDArray[np.int16], rate_hz: float, uv_per_count: float) -> Prepared:
+def first_window(
+    bundle: Bundle, counts: npt.NDArray[np.int16], rate_hz: float, uv_per_count: float
+) -> Prepared:
     """First window that is not provisional, made of counts by the device's frontend."""
     manifest = bundle.manifest
     consumer = Consumer(bundle.name, manifest["preprocessing"], bundle.window, manifest["inputs"])

@@ -30,7 +30,7 @@ from ecgedge.verdict import judge
 if TYPE_CHECKING:
     from ecgedge.classifier import Classifier
 
-STATUS_S = 5.0
+STATUS_S = 1.0
 """Seconds of stream between two statuses."""
 
 
@@ -80,6 +80,8 @@ class Pipeline:
         self._frontend = Frontend(tuple(consumers), lead)
         self._heart_rate = HeartRate()
         self._verdict: Verdict | None = None
+        self._in_stretch = False
+        self._gap_end = 0
         self._samples = 0
         self._leads_off = 0
         self._electrode_off = False
@@ -108,7 +110,9 @@ class Pipeline:
     def push(self, message: Board | SampleBlock | Status, wire: Counters | None = None) -> list[Message]:
         """Take what a decoder or a recording gave."""
         if isinstance(message, Status):
-            return [replace(message, sample=self._clock.sample, time_s=self.time_s, counters=self.counters(wire))]
+            return [
+                replace(message, sample=self._clock.sample, time_s=self.time_s, counters=self.counters(wire))
+            ]
         out: list[Message] = []
         for timed in self._clock.push(message):
             out += self._take(timed, wire)
@@ -165,21 +169,27 @@ class Pipeline:
         return [self.status(text=text, wire=wire)]
 
     def _judge(self, item: Gap | Beat | Prepared | StretchEnd) -> list[Message]:
+        if isinstance(item, Gap):
+            self._gap_end = item.first + item.n
+            return [item] if self._in_stretch else [item, *self._interrupt(self._gap_end)]
+        if isinstance(item, StretchEnd):
+            self._verdict, self._in_stretch = None, False
+            return self._interrupt(max(item.last, self._gap_end))
+        self._in_stretch = True
         if isinstance(item, Beat):
             self._heart_rate.push(item)
             return [item]
-        if isinstance(item, Gap):
-            return [item]
-        if isinstance(item, StretchEnd):
-            self._verdict = None
-            ended: list[Message] = []
-            for model in self._models.values():
-                ended += model.episodes.interrupt(item.last, self._clock.time_s(item.last))
-            return ended
         model = self._models[item.model]
         verdict = self._score(model.classifier, item)
         self._verdict = verdict
         return [verdict, *model.episodes.push(verdict)]
+
+    def _interrupt(self, sample: int) -> list[Message]:
+        """No window will reach across: an episode that has gone on too long without a vote ends."""
+        out: list[Message] = []
+        for model in self._models.values():
+            out += model.episodes.interrupt(sample, self._clock.time_s(sample))
+        return out
 
     @staticmethod
     def _score(classifier: Classifier, item: Prepared) -> Verdict:

@@ -122,7 +122,9 @@ class _Stream:
         counters = self._reader.counters
         if counters.bytes and not self._pipeline.samples:
             raise UnrecognisedError(
-                f"{counters.bytes} bytes came, none made sense", "a known protocol", "Try --baud or --protocol."
+                f"{counters.bytes} bytes came, none made sense",
+                "a known protocol",
+                "Try --baud or --protocol.",
             )
 
     def _watch_silence(self, now_s: float) -> None:

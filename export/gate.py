@@ -66,7 +66,9 @@ def check_float(torch_logits: Floats, model: bytes, windows: npt.NDArray[np.floa
         logits.append(run.get_tensor(outside["index"]).reshape(-1))
     error = float(np.abs(np.array(logits) - torch_logits).max() / np.ptp(torch_logits))
     if not error <= MAX_FLOAT_ERROR:
-        raise GateError(f"float TFLite differs from torch by {error:.2e} of the logit range", f"<= {MAX_FLOAT_ERROR}")
+        raise GateError(
+            f"float TFLite differs from torch by {error:.2e} of the logit range", f"<= {MAX_FLOAT_ERROR}"
+        )
     return error
 
 
@@ -99,7 +101,9 @@ def check_graph(model: bytes) -> dict[str, Any]:
             if kind == "int8":
                 scales.append(scale)
                 if not SCALES[0] <= scale <= SCALES[1]:
-                    raise GateError(f"scale {scale:.1e} of {tensor['name']}", f"{SCALES[0]:g} to {SCALES[1]:g}")
+                    raise GateError(
+                        f"scale {scale:.1e} of {tensor['name']}", f"{SCALES[0]:g} to {SCALES[1]:g}"
+                    )
     return {"operators": operators, "scale_min": min(scales), "scale_max": max(scales)}
 
 

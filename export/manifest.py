@@ -57,7 +57,9 @@ def _described(content: bytes) -> dict[str, Any]:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def make(recipe: Recipe, model: bytes, details: tuple[dict[str, Any], dict[str, Any]], facts: Facts) -> Bundle:
+def make(
+    recipe: Recipe, model: bytes, details: tuple[dict[str, Any], dict[str, Any]], facts: Facts
+) -> Bundle:
     """Build the whole bundle in memory, golden vectors made by the device's own code."""
     window = recipe.window
     inside = {"name": "signal", "kind": "signal", **_tensor(details[0])}

@@ -83,7 +83,7 @@ def test_float_operator_fails(good) -> None:
 def test_dead_scale_fails(tmp_path) -> None:
     torch.manual_seed(0)
     _, int8_model, _, _ = convert(_DeadBranch(EfficientEcg(CONFIG)), tmp_path)
-    with pytest.raises(gate.GateError, match="scale|XNNPACK"):
+    with pytest.raises(gate.GateError, match=r"scale|XNNPACK"):
         gate.check_graph(int8_model)
 
 

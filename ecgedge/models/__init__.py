@@ -27,5 +27,7 @@ def build(architecture: str, options: dict[str, Any]) -> nn.Module:
     known = set(EfficientEcgConfig.__dataclass_fields__)
     if odd := sorted(set(options) - known):
         raise DataError(f"architecture options {odd}", f"some of {sorted(known)}")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in options.items()
+    }
     return EfficientEcg(EfficientEcgConfig(**values))

@@ -52,7 +52,8 @@ class SqueezeExcite(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Gate ``x`` of shape (batch, channels, 1, time)."""
         gate = nn.functional.silu(self.reduce(x.mean(dim=3, keepdim=True)))
-        return x * torch.sigmoid(self.expand(gate))
+        gated: Tensor = x * torch.sigmoid(self.expand(gate))
+        return gated
 
 
 class MBConv(nn.Module):
@@ -74,7 +75,7 @@ class MBConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, inside, 1, time) to (batch, outside, 1, time / stride)."""
-        y = self.project(self.gate(self.depthwise(self.expand(x))))
+        y: Tensor = self.project(self.gate(self.depthwise(self.expand(x))))
         if not self.residual:
             return y
         if self.training and self.drop_path > 0:

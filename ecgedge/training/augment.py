@@ -32,9 +32,11 @@ def random_crop(
     return np.interp(np.linspace(0, source - 1, n), np.arange(source), piece).astype(np.float32)
 
 
-def augment(signal: Signal32, rate_hz: float, options: AugmentationOptions, rng: np.random.Generator) -> Signal32:
+def augment(
+    signal: Signal32, rate_hz: float, options: AugmentationOptions, rng: np.random.Generator
+) -> Signal32:
     """Polarity, baseline wander, noise of two colours and cut-out; same shape."""
-    out = signal - signal.mean()
+    out: Signal32 = signal - signal.mean()
     out /= out.std() + 1e-6
     if rng.random() < options.polarity:
         out = -out

@@ -28,7 +28,9 @@ def f1_by_class(counts: Labels) -> Floats:
     return np.asarray(np.divide(2 * hits, either, out=np.zeros_like(hits), where=either > 0))
 
 
-def summary(reference: Labels, decided: Labels, classes: Sequence[str], resamples: int = 2000) -> dict[str, Any]:
+def summary(
+    reference: Labels, decided: Labels, classes: Sequence[str], resamples: int = 2000
+) -> dict[str, Any]:
     """Accuracy, macro F1 over all classes, the Challenge's mean of the first three, F1 and confusion.
 
     ``interval`` is the 95 % percentile bootstrap over records (seeded, so that the command repeats).

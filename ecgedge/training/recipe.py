@@ -119,7 +119,7 @@ def load(name_or_path: str) -> Recipe:
 
 def from_table(table: dict[str, Any], where: str) -> Recipe:
     """Make a recipe of nested tables; ``where`` names the file in errors."""
-    inner = {
+    inner: dict[str, Any] = {
         key: _fill(kind, table[key], f"{where} [{key}]")
         for key, kind in _TABLES.items()
         if isinstance(table.get(key), dict)

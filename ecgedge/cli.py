@@ -1,0 +1,369 @@
+"""Words typed -> calls. A command imports the rooms it needs when it runs, so that start-up stays short.
+
+Exit codes: 0 done (also after Ctrl-C, which is how a stream is ended), and those of ``ecgedge.errors``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ecgedge import __version__
+from ecgedge.errors import EcgedgeError, MissingExtraError, RecordingError, UsageError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from ecgedge.sinks import Sink
+
+EPILOG = (
+    "Exit codes: 0 done, or ended with Ctrl-C; 1 other errors; 2 usage; 3 port; 4 model bundle; "
+    "5 recording (classify: at least one file); 6 data set; 7 missing extra; 8 bytes arrived that no "
+    "protocol explains. Not a medical device."
+)
+DEFAULT_MODEL = "efficientecg-s"
+_EXTRAS = {
+    "torch": "train",
+    "lightning": "train",
+    "torchmetrics": "train",
+    "tomli": "train",
+    "onnx2tf": "export",
+    "tensorflow": "export",
+    "onnxscript": "export",
+}
+"""The extra that brings a package which the device part does without."""
+
+
+class Format(str, Enum):
+    """How results are written."""
+
+    text = "text"
+    jsonl = "jsonl"
+
+
+# Without markup and pretty tracebacks Typer leaves Rich unimported.
+app = typer.Typer(
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="ECG arrhythmia monitor for a single-lead sensor and a small computer. Not a medical device.",
+    epilog=EPILOG,
+)
+models_app = typer.Typer(rich_markup_mode=None, help="List, show and verify model bundles.")
+app.add_typer(models_app, name="models")
+
+
+def _help_without_command(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"ecgedge {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    _help_without_command(context)
+
+
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="NAME|PATH", help=f"Model bundle; repeatable. [{DEFAULT_MODEL}]"),
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="Lines for people, or JSON lines.")]
+LeadOption = Annotated[
+    str | None,
+    typer.Option("--lead", metavar="NAME|NUMBER", help="Lead to use; numbers count from 0. [0]"),
+]
+RateOption = Annotated[
+    float | None,
+    typer.Option("--fs", metavar="HZ", help="Samples per second, where the input does not tell."),
+]
+
+
+def _speed(text: str) -> float:
+    """Read ``--speed``: a positive factor of real time, or ``max``."""
+    if text == "max":
+        return math.inf
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise UsageError(f"--speed {text}", "a number above 0, or max", "Example: --speed 20")
+    return value
+
+
+def _positive(name: str, value: float | None) -> None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise UsageError(f"{name} {value:g}", "a number above 0")
+
+
+@app.command(epilog=EPILOG)
+def stream(
+    port: Annotated[
+        str,
+        typer.Option(
+            "--port",
+            metavar="PORT",
+            help="Device path or COM port, a pyserial URL, demo (simulated patient), or replay:PATH "
+            "(WFDB record, or CSV with --fs).",
+        ),
+    ],
+    baud: Annotated[int, typer.Option("--baud", help="Baud rate of a serial port.")] = 115200,
+    protocol: Annotated[
+        str, typer.Option("--protocol", metavar="NAME", help="auto, frames or text.")
+    ] = "auto",
+    model: ModelOption = None,
+    format_: FormatOption = Format.text,
+    duration: Annotated[
+        float | None,
+        typer.Option("--duration", metavar="SECONDS", help="End after so many seconds of stream."),
+    ] = None,
+    lead: LeadOption = None,
+    fs: RateOption = None,
+    speed: Annotated[
+        str, typer.Option("--speed", metavar="X|max", help="Pace of demo and replay, in real time.")
+    ] = "1",
+    seed: Annotated[int, typer.Option("--seed", help="Which simulated patient the demo is.")] = 0,
+    min_episode: Annotated[
+        float, typer.Option("--min-episode", metavar="SECONDS", help="Shortest AF episode to report.")
+    ] = 30.0,
+) -> None:
+    """Read a sensor, print what its signal says. Ctrl-C ends it with the summary."""
+    pace = _speed(speed)
+    for name, value in (("--baud", baud), ("--duration", duration), ("--fs", fs)):
+        _positive(name, value)
+    if not (math.isfinite(min_episode) and min_episode >= 0):
+        raise UsageError(f"--min-episode {min_episode:g}", "a number of seconds, 0 or more")
+    from ecgedge.session import StreamOptions, run_stream
+
+    options = StreamOptions(
+        port=port,
+        baud=baud,
+        protocol=protocol,
+        models=tuple(model or [DEFAULT_MODEL]),
+        duration_s=duration,
+        lead=lead,
+        fs=fs,
+        speed=pace,
+        seed=seed,
+        minimum_episode_s=min_episode,
+    )
+    with _terminate_like_interrupt(), _closing(_stream_sink(format_)) as sink:
+        # The session finishes its stages on an interrupt; one that comes before it began ends here.
+        try:
+            run_stream(options, sink)
+        except KeyboardInterrupt:
+            return
+
+
+@app.command(epilog=EPILOG)
+def classify(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="WFDB records (.hea, .dat, .mat) or CSV files.")
+    ],
+    model: ModelOption = None,
+    format_: FormatOption = Format.text,
+    lead: LeadOption = None,
+    fs: RateOption = None,
+) -> None:
+    """Classify recordings, by the same code as the stream."""
+    _positive("--fs", fs)
+    from ecgedge.session import classify_files
+
+    with _terminate_like_interrupt(), _closing(_record_sink(format_)) as sink:
+        failed = classify_files(
+            [str(path) for path in paths],
+            models=tuple(model or [DEFAULT_MODEL]),
+            fs=fs,
+            lead=lead,
+            sink=sink,
+        )
+    if failed:
+        raise typer.Exit(RecordingError.exit_code)
+
+
+@app.command()
+def ports() -> None:
+    """List the serial ports of this machine."""
+    from ecgedge.ports import list_ports
+
+    found = list_ports()
+    for item in found:
+        typer.echo(item)
+    if not found:
+        typer.echo("No serial port found. Without a sensor, try: ecgedge stream --port demo", err=True)
+
+
+@models_app.callback(invoke_without_command=True)
+def models(context: typer.Context) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    from ecgedge.bundle import list_bundles, open_bundle
+
+    for name in list_bundles():
+        manifest = open_bundle(name).manifest
+        classes = " ".join(str(item) for item in manifest.get("classes", []))
+        typer.echo(f"{name}  {manifest.get('task', '')}  classes {classes}".rstrip())
+
+
+@models_app.command("show")
+def show_model(name: Annotated[str, typer.Argument(metavar="NAME|PATH")]) -> None:
+    """Print a bundle's manifest as JSON."""
+    import json
+
+    from ecgedge.bundle import open_bundle
+
+    typer.echo(json.dumps(open_bundle(name).manifest, indent=2, ensure_ascii=False))
+
+
+@models_app.command("verify")
+def verify_model(name: Annotated[str, typer.Argument(metavar="NAME|PATH")]) -> None:
+    """Check a bundle: hashes, tensors, and its golden window through this machine's runtime."""
+    from ecgedge.bundle import open_bundle
+    from ecgedge.golden import verify
+
+    for line in verify(open_bundle(name)):
+        typer.echo(line)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or path of its TOML file.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder with the data sets.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints and results.")],
+) -> None:
+    """Train a model (workbench; needs the extra train)."""
+    run: Any = _workbench("ecgedge.training.run")
+    run.train(recipe, data, out)
+
+
+def _workbench(module: str) -> Any:
+    """Import a room of the workbench, or say which extra is missing.
+
+    Raises
+    ------
+    MissingExtraError : the room needs a package that is not installed
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        extra = _EXTRAS.get(package)
+        if extra is None:
+            raise
+        raise MissingExtraError(
+            f"this command needs {package}, which is not installed",
+            advice=f"In a checkout, on Python 3.10 to 3.12: pip install '.[{extra}]'",
+        ) from None
+
+
+def _stream_sink(format_: Format) -> Sink:
+    if format_ is Format.jsonl:
+        from ecgedge.sinks.jsonl import JsonLinesSink
+
+        return JsonLinesSink()
+    from ecgedge.sinks.terminal import TerminalSink
+
+    return TerminalSink()
+
+
+def _record_sink(format_: Format) -> Sink:
+    if format_ is Format.jsonl:
+        from ecgedge.sinks.jsonl import JsonLinesSink
+
+        return JsonLinesSink()
+    from ecgedge.sinks.records import RecordSink
+
+    return RecordSink()
+
+
+@contextmanager
+def _closing(sink: Sink) -> Iterator[Sink]:
+    """Close the sink at the end: with its summary, and also after an error, so that the live line goes."""
+    try:
+        yield sink
+    finally:
+        sink.close()
+
+
+@contextmanager
+def _terminate_like_interrupt() -> Iterator[None]:
+    """Let SIGTERM (a service being stopped) end the run the way Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say(text: str) -> None:
+    print(f"ecgedge: {text}", file=sys.stderr)
+
+
+def _discard_stdout() -> None:
+    """Point standard output at nothing, so that the interpreter's last flush meets no closed pipe."""
+    with open(os.devnull, "w") as nothing:  # noqa: PTH123 -- os.devnull is no path of ours
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    """Run the command line and return its exit code, every foreseen error said in one line."""
+    try:
+        _invoke(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except typer.Exit as done:
+        return int(done.exit_code)
+    except EcgedgeError as error:
+        _say(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read the output has seen enough (head, a closed pager): no error of ours.
+        _discard_stdout()
+    except (KeyboardInterrupt, typer.Abort):
+        return 128 + signal.SIGINT
+    except _CLICK_ERROR as error:
+        where = getattr(getattr(error, "ctx", None), "command_path", "ecgedge")
+        _say(f"{error.format_message()} See: {where} --help")
+        return int(error.exit_code)
+    return 0
+
+
+def _invoke(arguments: list[str]) -> None:
+    """Parse and call, without the error handling of Click's own main (it turns a closed pipe into exit 1)."""
+    command = typer.main.get_command(app)
+    with command.make_context("ecgedge", list(arguments)) as context:
+        command.invoke(context)
+
+
+# Typer's own copy of Click in newer versions, the click package in older ones: the same base class.
+_CLICK_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")

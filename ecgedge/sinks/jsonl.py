@@ -1,0 +1,200 @@
+"""Messages as JSON lines: one object a line, after ``events.schema.json`` beside this file.
+
+Every object has ``schema`` (the version below) and ``type``. Times are seconds since the first sample,
+rounded to the microsecond; ``first`` and ``last`` are stream samples, ``last`` one past the end.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any, TextIO
+
+from ecgedge.messages import (
+    Beat,
+    Episode,
+    Gap,
+    Message,
+    Record,
+    SampleBlock,
+    Scores,
+    Segment,
+    Status,
+    Verdict,
+    Window,
+)
+
+SCHEMA_VERSION = 1
+
+NOT_WRITTEN: tuple[type, ...] = (SampleBlock, Window, Scores, Segment)
+"""Messages without a line of their own: the signal itself, what a ``window`` repeats, and the Segment,
+whose board and rate stand in every ``status`` after it."""
+
+Json = dict[str, Any]
+
+
+def load_schema() -> Json:
+    """Return the JSON Schema (draft 2020-12) that every line satisfies."""
+    text = files("ecgedge.sinks").joinpath("events.schema.json").read_text(encoding="utf-8")
+    schema: Json = json.loads(text)
+    return schema
+
+
+def _number(value: float | None, digits: int = 6) -> float | None:
+    """Round for the reader; None for what JSON cannot say (not a number, infinity)."""
+    if value is None or not math.isfinite(value):
+        return None
+    return round(float(value), digits)
+
+
+def _scores(scores: dict[str, float]) -> Json:
+    return {name: _number(value) for name, value in scores.items()}
+
+
+def _window(message: Verdict) -> Json:
+    scores = message.scores
+    return {
+        "type": "window",
+        "model": scores.model,
+        "first": int(scores.first),
+        "last": int(scores.last),
+        "time_s": _number(scores.time_s),
+        "seconds": _number(scores.seconds),
+        "scores": _scores(scores.scores),
+        "label": scores.label,
+        "verdict": message.verdict,
+        "reasons": list(message.reasons),
+        "quality": _number(message.quality.index, 4),
+        "quality_reasons": list(message.quality.reasons),
+        "provisional": bool(scores.provisional),
+    }
+
+
+def _episode(message: Episode) -> Json:
+    return {
+        "type": "episode",
+        "kind": message.kind,
+        "state": message.state,
+        "model": message.model,
+        "first": int(message.onset),
+        "last": int(message.offset),
+        "onset_s": _number(message.onset_s),
+        "offset_s": _number(message.offset_s),
+        "probability": _number(message.probability),
+    }
+
+
+def _beat(message: Beat) -> Json:
+    return {
+        "type": "beat",
+        "sample": int(message.sample),
+        "time_s": _number(message.time_s),
+        "rr_s": _number(message.rr_s),
+        "amplitude_mv": _number(message.amplitude_mv),
+    }
+
+
+def _gap(message: Gap) -> Json:
+    return {
+        "type": "gap",
+        "first": int(message.first),
+        "samples": int(message.n),
+        "time_s": _number(message.time_s),
+        "seconds": _number(message.seconds),
+        "cause": message.cause,
+        "estimated": bool(message.estimated),
+    }
+
+
+def _status(message: Status) -> Json:
+    counters = message.counters
+    return {
+        "type": "status",
+        "sample": int(message.sample),
+        "time_s": _number(message.time_s),
+        "state": message.state,
+        "text": message.text,
+        "heart_rate_bpm": _number(message.heart_rate_bpm, 2),
+        "verdict": message.verdict,
+        "probability": _number(message.probability),
+        "quality": _number(message.quality, 4),
+        "counters": {name: int(getattr(counters, name)) for name in counters.__dataclass_fields__},
+    }
+
+
+def _record(message: Record) -> Json:
+    return {
+        "type": "record",
+        "path": message.path,
+        "model": message.model,
+        "label": message.label,
+        "verdict": message.verdict,
+        "scores": _scores(message.scores),
+        "seconds": _number(message.seconds),
+        "inconclusive": _number(message.inconclusive, 4),
+        "windows": int(message.windows),
+    }
+
+
+ENCODERS: dict[type, Callable[[Any], Json]] = {
+    Verdict: _window,
+    Episode: _episode,
+    Beat: _beat,
+    Gap: _gap,
+    Status: _status,
+    Record: _record,
+}
+"""One encoder a message that is written. A message type is either here or in ``NOT_WRITTEN``."""
+
+
+class JsonLinesSink:
+    """Writes each message as one line and flushes it, so that a reader sees it at once.
+
+    Parameters
+    ----------
+    stream : where the lines go; standard output when not given
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stdout if stream is None else stream
+        self._segment: Segment | None = None
+
+    def encode(self, message: Message) -> Json | None:
+        """Return the message's object, or None for one without a line of its own.
+
+        Raises
+        ------
+        TypeError : a message type this sink has never heard of
+        """
+        if isinstance(message, Segment):
+            self._segment = message
+        encoder = ENCODERS.get(type(message))
+        if encoder is None:
+            if isinstance(message, NOT_WRITTEN):
+                return None
+            raise TypeError(f"no JSON object is defined for {type(message).__name__}")
+        body = encoder(message)
+        if isinstance(message, Status):
+            segment = self._segment
+            body["board"] = segment.board.name if segment else None
+            body["rate_hz"] = _number(segment.rate_hz) if segment else None
+            body["rate_source"] = segment.source if segment else None
+        return {"schema": SCHEMA_VERSION, **body}
+
+    def write(self, message: Message) -> None:
+        """Write one line."""
+        body = self.encode(message)
+        if body is not None:
+            self._stream.write(json.dumps(body, ensure_ascii=False, allow_nan=False) + "\n")
+            self._stream.flush()
+
+    def problem(self, text: str) -> None:
+        """Write ``text`` to standard error."""
+        print(f"ecgedge: {text}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Flush; the stream's last ``status`` is the summary."""
+        self._stream.flush()

@@ -1,0 +1,20 @@
+"""What several test files share: the folder of recordings, which this repository does not hold."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Return the folder of public data sets (zips or unpacked) that ``ECGEDGE_DATA`` names."""
+    name = os.environ.get("ECGEDGE_DATA", "")
+    if not name:
+        pytest.skip("needs recordings: set ECGEDGE_DATA to the folder of the data sets")
+    folder = Path(name)
+    if not folder.is_dir():
+        pytest.fail(f"ECGEDGE_DATA names {name}, which is no folder")
+    return folder

@@ -1,0 +1,356 @@
+"""The command line: what is typed reaches the session, and what goes wrong is said in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from ecgedge import __version__, cli, errors
+from ecgedge.messages import Beat, Record
+from ecgedge.sinks.jsonl import load_schema
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*words: str) -> int:
+    """Run the command line in this process and return its exit code."""
+    with pytest.raises(SystemExit) as done:
+        cli.main(list(words))
+    assert isinstance(done.value.code, int)
+    return done.value.code
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeOptions:
+    """Stands for ``session.StreamOptions``; a test holds it against the real one."""
+
+    port: str
+    baud: int
+    protocol: str
+    models: tuple[str, ...]
+    duration_s: float | None
+    lead: str | None
+    fs: float | None
+    speed: float
+    seed: int
+    minimum_episode_s: float
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Put a fake session in place; ``.asked`` holds what it was asked, ``.act`` what it does."""
+    fake: Any = types.ModuleType("ecgedge.session")
+    fake.StreamOptions = FakeOptions
+    fake.asked = []
+    fake.act = lambda sink: 0
+
+    def run_stream(options: FakeOptions, sink: Any) -> None:
+        fake.asked.append(options)
+        fake.act(sink)
+
+    def classify_files(paths: list[str], **kwargs: Any) -> int:
+        fake.asked.append((paths, kwargs))
+        return int(fake.act(kwargs["sink"]))
+
+    fake.run_stream, fake.classify_files = run_stream, classify_files
+    monkeypatch.setitem(sys.modules, "ecgedge.session", fake)
+    return fake
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the only line of standard error."""
+    err = capsys.readouterr().err
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    assert err.startswith("ecgedge: ")
+    return err
+
+
+# -- words to options -------------------------------------------------------------------------------
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"ecgedge {__version__}\n"
+
+
+def test_without_a_command_comes_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 0
+    out = capsys.readouterr().out
+    for word in ("stream", "classify", "ports", "models", "train", "Exit codes", "Not a medical device"):
+        assert word in " ".join(out.split())
+
+
+def test_stream_defaults(session: Any) -> None:
+    assert run("stream", "--port", "demo") == 0
+    assert session.asked == [
+        FakeOptions("demo", 115200, "auto", ("efficientecg-s",), None, None, None, 1.0, 0, 30.0)
+    ]
+
+
+def test_every_flag_of_stream_arrives(session: Any) -> None:
+    words = (
+        "stream --port replay:a.csv --baud 9600 --protocol text --model a --model b.json --format jsonl "
+        "--duration 90.5 --lead V1 --fs 360 --speed max --seed 7 --min-episode 12"
+    )
+    assert run(*words.split()) == 0
+    assert session.asked == [
+        FakeOptions("replay:a.csv", 9600, "text", ("a", "b.json"), 90.5, "V1", 360.0, math.inf, 7, 12.0)
+    ]
+
+
+def test_every_flag_of_classify_arrives(session: Any) -> None:
+    words = "classify a.hea b.csv --model x --fs 250 --lead 1 --format jsonl"
+    assert run(*words.split()) == 0
+    ((paths, kwargs),) = session.asked
+    sink = kwargs.pop("sink")
+    assert type(sink).__name__ == "JsonLinesSink"
+    assert (paths, kwargs) == (["a.hea", "b.csv"], {"models": ("x",), "fs": 250.0, "lead": "1"})
+
+
+def test_the_real_session_takes_these_options() -> None:
+    real = importlib.import_module("ecgedge.session").StreamOptions
+    assert {f.name for f in dataclasses.fields(real)} == {f.name for f in dataclasses.fields(FakeOptions)}
+    default = real(port="demo")
+    assert (default.baud, default.protocol, default.models) == (115200, "auto", (cli.DEFAULT_MODEL,))
+    assert (default.speed, default.seed, default.minimum_episode_s) == (1.0, 0, 30.0)
+
+
+# -- what goes wrong --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "stream",
+        "stream --port demo --speed 0",
+        "stream --port demo --speed nan",
+        "stream --port demo --speed fast",
+        "stream --port demo --baud x",
+        "stream --port demo --baud 0",
+        "stream --port demo --duration -1",
+        "stream --port demo --duration nan",
+        "stream --port demo --fs 0",
+        "stream --port demo --min-episode -1",
+        "stream --port demo --format xml",
+        "stream --port demo --nonsense",
+        "stream demo",
+        "classify",
+        "classify a.csv --fs inf",
+        "nonsense",
+        "models show",
+    ],
+)
+def test_a_mistyped_command_is_one_line_and_exit_2(
+    words: str, session: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*words.split()) == 2
+    one_line(capsys)
+    assert session.asked == []
+
+
+KINDS = [errors.EcgedgeError, *errors.EcgedgeError.__subclasses__()]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
+@pytest.mark.parametrize("format_", ["text", "jsonl"])
+def test_a_foreseen_error_is_one_line_with_its_exit_code(
+    kind: type[errors.EcgedgeError], format_: str, session: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def act(sink: Any) -> None:
+        raise kind("got this", "that", "Do so.")
+
+    session.act = act
+    assert run("stream", "--port", "x", "--format", format_) == kind.exit_code
+    assert one_line(capsys) == "ecgedge: got this; expected that. Do so.\n"
+
+
+def test_exit_codes_differ_and_are_documented() -> None:
+    codes = [kind.exit_code for kind in KINDS]
+    assert sorted(codes) == list(range(1, 9))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = dict(re.findall(r"^\| (\d+) \| (.+?) \|$", readme, re.MULTILINE))
+    assert set(table) == {"0", *map(str, codes), "130"}
+    for code in codes:
+        assert f"{code} " in cli.EPILOG
+
+
+def test_an_unforeseen_error_is_not_hidden(session: Any) -> None:
+    def act(sink: Any) -> None:
+        raise ZeroDivisionError
+
+    session.act = act
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["stream", "--port", "x"])
+
+
+def test_classify_fails_when_a_file_did(session: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def act(sink: Any) -> int:
+        sink.write(Record("a.csv", "m", "N", "sinus", {"N": 1.0}, 30.0, 0.0, 1))
+        sink.problem("b.csv is empty")
+        return 1
+
+    session.act = act
+    assert run("classify", "a.csv", "b.csv") == 5
+    out, err = capsys.readouterr()
+    assert out.startswith("a.csv  sinus")
+    assert "1 could not be read" in out
+    assert err == "ecgedge: b.csv is empty\n"
+
+
+def test_ctrl_c_ends_with_the_summary_and_exit_0(session: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def act(sink: Any) -> None:
+        sink.write(Beat(100, 0.4, None, None))
+        raise KeyboardInterrupt
+
+    session.act = act
+    assert run("stream", "--port", "x") == 0
+    out, err = capsys.readouterr()
+    assert "1 beat" in out
+    assert err == ""
+
+
+def test_ctrl_c_in_classify_is_exit_130(session: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def act(sink: Any) -> int:
+        raise KeyboardInterrupt
+
+    session.act = act
+    assert run("classify", "x.csv") == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_sigterm_ends_like_ctrl_c(session: Any) -> None:
+    def act(sink: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        pytest.fail("the signal was ignored")
+
+    before = signal.getsignal(signal.SIGTERM)
+    session.act = act
+    assert run("stream", "--port", "x") == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+# -- the other commands -----------------------------------------------------------------------------
+
+
+def test_a_workbench_command_names_the_missing_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(name: str) -> Any:
+        raise ModuleNotFoundError("No module named 'lightning'", name="lightning.pytorch")
+
+    monkeypatch.setattr(cli, "import_module", missing)
+    assert run("train", "r", "--data", "d", "--out", "o") == errors.MissingExtraError.exit_code
+    assert ".[train]" in one_line(capsys)
+
+
+def test_a_fault_of_our_own_is_not_blamed_on_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise ModuleNotFoundError("No module named 'ecgedge.nowhere'", name="ecgedge.nowhere")
+
+    monkeypatch.setattr(cli, "import_module", missing)
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["train", "r", "--data", "d", "--out", "o"])
+
+
+def test_train_calls_the_workbench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[Any] = []
+    room: Any = types.SimpleNamespace(train=lambda *words: calls.append(words))
+    monkeypatch.setattr(cli, "import_module", lambda name: room)
+    assert run("train", "r", "--data", str(tmp_path), "--out", "o") == 0
+    assert calls == [("r", tmp_path, Path("o"))]
+
+
+def test_ports_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("ports") == 0
+    out, err = capsys.readouterr()
+    assert out or "No serial port" in err
+
+
+def test_models_lists_shows_and_verifies(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models") == 0
+    assert capsys.readouterr().out.startswith("efficientecg-s  rhythm  classes N A O ~")
+    assert run("models", "show", cli.DEFAULT_MODEL) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == cli.DEFAULT_MODEL
+    assert run("models", "verify", cli.DEFAULT_MODEL) == 0
+    assert capsys.readouterr().out
+    assert run("models", "verify", "no-such-model") == errors.BundleError.exit_code
+    one_line(capsys)
+
+
+# -- a process of its own ---------------------------------------------------------------------------
+
+DEMO = ("stream", "--port", "demo", "--seed", "3")
+
+
+def command(*words: str, code: str = "from ecgedge.cli import main; main()") -> list[str]:
+    return [sys.executable, "-c", code, *words]
+
+
+def test_the_demo_ends_with_exit_0_and_valid_lines_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom ecgedge.cli import main\ntry:\n    main()\nfinally:\n"
+        "    print(*sorted({n.split('.')[0] for n in sys.modules}), file=sys.stderr)"
+    )
+    words = command(*DEMO, "--speed", "max", "--duration", "40", "--format", "jsonl", code=code)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=True)
+    validator = jsonschema.Draft202012Validator(load_schema())
+    items = [json.loads(line) for line in done.stdout.splitlines()]
+    for item in items:
+        validator.validate(item)
+    assert {"window", "beat", "status"} <= {item["type"] for item in items}
+    assert items[-1]["type"] == "status"
+    assert items[-1]["state"] == "ended"
+    heavy = {"rich", "torch", "tensorflow", "scipy", "pandas", "matplotlib", "lightning", "wfdb"}
+    assert not heavy & set(done.stderr.split())
+
+
+def test_text_off_a_terminal_imports_no_rich() -> None:
+    code = (
+        "import sys\nfrom ecgedge.cli import main\ntry:\n    main()\nfinally:\n"
+        "    print('rich' in sys.modules, file=sys.stderr)"
+    )
+    words = command(*DEMO, "--speed", "max", "--duration", "5", code=code)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=True)
+    assert done.stderr == "False\n"
+    assert "Not a medical device." in done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_signal_ends_a_live_stream_cleanly(number: signal.Signals) -> None:
+    words = command(*DEMO, "--speed", "4", "--format", "jsonl")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        time.sleep(0.3)
+        process.send_signal(number)
+        rest, err = process.communicate(timeout=60)
+    lines = [json.loads(line) for line in (first + rest).splitlines()]
+    assert err == ""
+    assert process.returncode == 0
+    assert lines[-1]["state"] == "ended"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX pipes")
+@pytest.mark.parametrize("words", [(*DEMO, "--format", "jsonl", "--speed", "max"), ("--help",)], ids=str)
+def test_a_closed_pipe_is_no_error(words: tuple[str, ...]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command(*words), stdout=write, stderr=subprocess.PIPE, text=True, timeout=100)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")

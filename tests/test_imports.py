@@ -1,0 +1,210 @@
+"""The walls of the house, read from the source, and what start-up may pull in, read from a process."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "ecgedge"
+
+STAGES = {
+    "clock",
+    "continuity",
+    "conditioning",
+    "rpeaks",
+    "quality",
+    "windows",
+    "features",
+    "verdict",
+    "rhythm",
+    "hrv",
+}
+NOUNS = {"messages", "errors"}
+WORKBENCH = {"datasets", "models", "training"}
+INTERNAL: dict[str, set[str]] = {
+    "__init__": set(),
+    "__main__": {"cli"},
+    "messages": set(),
+    "errors": set(),
+    "wire": NOUNS,
+    "recordings": NOUNS,
+    "ports": NOUNS | {"wire", "recordings"},
+    **dict.fromkeys(STAGES, NOUNS),
+    "frontend": NOUNS | STAGES,
+    "bundle": NOUNS | STAGES,
+    "classifier": NOUNS | {"bundle", "features"},
+    "golden": NOUNS | {"frontend", "bundle", "classifier"} | STAGES,
+    "pipeline": NOUNS | STAGES | {"frontend", "bundle", "classifier", "wire"},
+    "session": NOUNS
+    | {"pipeline", "bundle", "classifier", "verdict", "ports", "recordings", "wire", "sinks"},
+    "sinks": NOUNS,
+    "cli": NOUNS | {"__init__", "session", "sinks", "ports", "bundle", "golden"},
+    "datasets": NOUNS | {"recordings"},
+    "models": NOUNS,
+    "training": NOUNS | STAGES | {"frontend", "bundle", "classifier", "scoring", "recordings"} | WORKBENCH,
+}
+"""Which rooms of ``ecgedge`` a room may import, beside itself."""
+
+EXTERNAL: dict[str, set[str]] = {
+    "__main__": set(),
+    "classifier": {"numpy", "ai_edge_litert", "tflite_runtime"},
+    "ports": {"numpy", "serial"},
+    "sinks": {"rich"},
+    "cli": {"typer"},
+}
+"""Which packages a light room may import beside the standard library; numpy where nothing is said."""
+
+HEAVY = {
+    "torch",
+    "tensorflow",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "lightning",
+    "torchmetrics",
+    "wfdb",
+    "onnx",
+    "pydantic",
+}
+
+
+def module_name(path: Path) -> str:
+    """Return a file's dotted module name."""
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+def imported(path: Path, *, runtime_only: bool = False, top_level_only: bool = False) -> set[str]:
+    """Return the dotted names a file imports; with ``from a import b``, ``a.b``.
+
+    ``runtime_only`` leaves out what stands under ``if TYPE_CHECKING``; ``top_level_only`` leaves out
+    what a function imports when it is called.
+    """
+    package = (
+        module_name(path).split(".") if path.name == "__init__.py" else module_name(path).split(".")[:-1]
+    )
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found.update(f"{module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.If) and runtime_only and "TYPE_CHECKING" in ast.dump(node.test):
+            for child in node.orelse:
+                visit(child)
+            return
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and top_level_only:
+            return
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text(encoding="utf-8"), str(path)))
+    return found
+
+
+def room(path: Path) -> str:
+    """Return the room a file of the package belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def rooms_of(names: set[str]) -> set[str]:
+    """Return the rooms of ``ecgedge`` behind imported names."""
+    inner = [name.split(".") for name in names if name.split(".")[0] == "ecgedge"]
+    known = {room(path) for path in SOURCES}
+    return {parts[1] if len(parts) > 1 and parts[1] in known else "__init__" for parts in inner}
+
+
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+LIGHT = [path for path in SOURCES if room(path) not in WORKBENCH]
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_the_sources_were_found() -> None:
+    assert {"messages", "cli", "sinks", "wire"} <= {room(path) for path in SOURCES}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_a_room_imports_only_the_rooms_it_may(path: Path) -> None:
+    here = room(path)
+    assert here in INTERNAL, f"{here} has no place in the house yet: add it to INTERNAL with its walls"
+    assert rooms_of(imported(path)) - {here} <= INTERNAL[here]
+
+
+@pytest.mark.parametrize("path", LIGHT, ids=relative)
+def test_a_light_room_imports_nothing_heavy(path: Path) -> None:
+    packages = {name.split(".")[0] for name in imported(path, runtime_only=True)} - {"ecgedge"}
+    outside = {name for name in packages if name not in sys.stdlib_module_names}
+    assert outside <= EXTERNAL.get(room(path), {"numpy"})
+
+
+def test_only_the_main_module_imports_the_command_line() -> None:
+    users = [relative(p) for p in SOURCES if "cli" in rooms_of(imported(p)) and room(p) != "cli"]
+    assert users == ["ecgedge/__main__.py"]
+
+
+def test_nothing_in_the_package_imports_what_stands_beside_it() -> None:
+    for path in SOURCES:
+        assert not {name.split(".")[0] for name in imported(path)} & {"export", "benchmarks", "tests"}
+
+
+def test_the_exporter_uses_the_package_and_never_the_tests_or_benchmarks() -> None:
+    for path in sorted((ROOT / "export").rglob("*.py")):
+        names = imported(path)
+        assert not {name.split(".")[0] for name in names} & {"benchmarks", "tests"}, relative(path)
+        assert not rooms_of(names) & {"cli", "session", "sinks"}, relative(path)
+
+
+def test_modules_form_no_import_cycle() -> None:
+    names = {module_name(path): path for path in SOURCES}
+    graph: dict[str, set[str]] = {}
+    for name, path in names.items():
+        wanted = imported(path, runtime_only=True, top_level_only=True)
+        # ``from ecgedge.wire import frames`` needs the submodule; ``import PROTOCOLS`` the package.
+        needs = {w if w in names else w.rpartition(".")[0] for w in wanted if w.split(".")[0] == "ecgedge"}
+        graph[name] = {n for n in needs if n in names and n != name}
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+def loaded_by(code: str) -> set[str]:
+    """Run ``code`` in a fresh interpreter and return the top-level packages it ended up with."""
+    report = "\nimport sys; print('LOADED', *sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code + report],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=True,
+    )
+    return set(done.stdout.rpartition("LOADED")[2].split())
+
+
+def test_importing_the_package_needs_the_standard_library_only() -> None:
+    before = loaded_by("")
+    assert {name for name in loaded_by("import ecgedge") - before if name not in sys.stdlib_module_names} == {
+        "ecgedge"
+    }
+
+
+def test_importing_the_command_line_is_light() -> None:
+    loaded = loaded_by("import ecgedge.cli")
+    assert not loaded & (HEAVY | {"rich", "numpy", "serial", "ai_edge_litert", "tflite_runtime"})
+
+
+@pytest.mark.parametrize("path", LIGHT, ids=relative)
+def test_importing_a_light_module_loads_nothing_heavy(path: Path) -> None:
+    if path.name == "__main__.py":
+        pytest.skip("importing it runs the command line")
+    assert not loaded_by(f"import {module_name(path)}") & (HEAVY | {"rich"})
