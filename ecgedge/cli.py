@@ -5,6 +5,7 @@ Exit codes: 0 done (also after Ctrl-C, which is how a stream is ended), and thos
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import signal
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ecgedge import __version__
+from ecgedge import __version__, cli_files
 from ecgedge.errors import EcgedgeError, MissingExtraError, RecordingError, UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ _EXTRAS = {
     "onnxscript": "export",
 }
 """The extra that brings a package which the device part does without."""
+
+_OUTPUT_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
 class Format(str, Enum):
@@ -148,6 +151,10 @@ def stream(
     min_episode: Annotated[
         float, typer.Option("--min-episode", metavar="SECONDS", help="Shortest AF episode to report.")
     ] = 30.0,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", metavar="DIR", help="Keep samples (WFDB) and events in this folder."),
+    ] = None,
 ) -> None:
     """Read a sensor, print what its signal says. Ctrl-C ends it with the summary."""
     pace = _speed(speed)
@@ -156,6 +163,7 @@ def stream(
     if not (math.isfinite(min_episode) and min_episode >= 0):
         raise UsageError(f"--min-episode {min_episode:g}", "a number of seconds, 0 or more")
     from ecgedge.session import StreamOptions, run_stream
+    from ecgedge.sinks.choice import stream_sink
 
     options = StreamOptions(
         port=port,
@@ -168,8 +176,9 @@ def stream(
         speed=pace,
         seed=seed,
         minimum_episode_s=min_episode,
+        samples=record is not None,
     )
-    with _terminate_like_interrupt(), _closing(_stream_sink(format_)) as sink:
+    with _terminate_like_interrupt(), _closing(stream_sink(format_ is Format.jsonl, record)) as sink:
         # The session finishes its stages on an interrupt; one that comes before it began ends here.
         try:
             run_stream(options, sink)
@@ -186,12 +195,20 @@ def classify(
     format_: FormatOption = Format.text,
     lead: LeadOption = None,
     fs: RateOption = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option("--annotations", metavar="DIR", help="Write beats and AF to DIR/RECORD.ecg (WFDB)."),
+    ] = None,
 ) -> None:
     """Classify recordings, by the same code as the stream."""
     _positive("--fs", fs)
+    if annotations is not None and len(set(model or ())) > 1:
+        raise UsageError("--annotations with several models", "one model")
     from ecgedge.session import classify_files
+    from ecgedge.sinks.choice import record_sink
 
-    with _terminate_like_interrupt(), _closing(_record_sink(format_)) as sink:
+    sinks = record_sink(format_ is Format.jsonl, annotations)
+    with _terminate_like_interrupt(), _closing(sinks) as sink:
         failed = classify_files(
             [str(path) for path in paths],
             models=tuple(model or [DEFAULT_MODEL]),
@@ -258,6 +275,9 @@ def train(
     run.train(recipe, data, out)
 
 
+cli_files.add_to(app)
+
+
 def _workbench(module: str) -> Any:
     """Import a room of the workbench, or say which extra is missing.
 
@@ -276,26 +296,6 @@ def _workbench(module: str) -> Any:
             f"this command needs {package}, which is not installed",
             advice=f"In a checkout, on Python 3.10 to 3.12: pip install '.[{extra}]'",
         ) from None
-
-
-def _stream_sink(format_: Format) -> Sink:
-    if format_ is Format.jsonl:
-        from ecgedge.sinks.jsonl import JsonLinesSink
-
-        return JsonLinesSink()
-    from ecgedge.sinks.terminal import TerminalSink
-
-    return TerminalSink()
-
-
-def _record_sink(format_: Format) -> Sink:
-    if format_ is Format.jsonl:
-        from ecgedge.sinks.jsonl import JsonLinesSink
-
-        return JsonLinesSink()
-    from ecgedge.sinks.records import RecordSink
-
-    return RecordSink()
 
 
 @contextmanager
@@ -349,6 +349,12 @@ def _run(arguments: list[str] | None) -> int:
     except BrokenPipeError:
         # Whoever read the output has seen enough (head, a closed pager): no error of ours.
         _discard_stdout()
+    except OSError as error:
+        if error.errno not in _OUTPUT_FAILED:
+            raise
+        _discard_stdout()
+        _say(f"the output cannot be written ({error.strerror}). Make room, or write it elsewhere")
+        return EcgedgeError.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return 128 + signal.SIGINT
     except _CLICK_ERROR as error:

@@ -132,7 +132,7 @@ class Clock:
             self._board = message
             self._new_board = True
             return out
-        if message.n == 0:
+        if message.n == 0 and not message.indexed:
             return []
         if self._segment is None and self._nominal() is None:
             return self._measure(message)
@@ -232,11 +232,13 @@ class Clock:
         seconds = n / self._segment.rate_hz
         return Gap(first, n, self.time_s(first), seconds, cause, estimated)  # type: ignore[arg-type]
 
-    def _give(self, block: SampleBlock) -> SampleBlock:
+    def _give(self, block: SampleBlock) -> list[Out]:
+        self._arrival = block.arrival_s
+        if block.n == 0:  # it only told where the sender stands
+            return []
         out = block if block.first == self.sample else replace(block, first=self.sample)
         self.sample += block.n
-        self._arrival = block.arrival_s
-        return out
+        return [out]
 
     # -- streams with the sender's own numbers --------------------------------------------------------
 
@@ -244,7 +246,7 @@ class Clock:
         if self._index is None or self._segment is None:
             out = self._follow_board(restarted=False)
             self._index = block.first + block.n
-            return [*out, self._give(block)]
+            return [*out, *self._give(block)]
         rate = self._segment.rate_hz
         jump = block.first - self._index
         back_limit = 0.0 if self._new_board else DUPLICATE_S * rate
@@ -265,7 +267,7 @@ class Clock:
             out.append(self._gap(jump, "lost", estimated=False))
             out += self._follow_board(restarted=False)
         self._index = block.first + block.n
-        return [*out, self._give(block)]
+        return [*out, *self._give(block)]
 
     def _restart(self, block: SampleBlock) -> list[Out]:
         """The board's numbers began again: how long it was away only the arrival times tell."""
@@ -276,7 +278,7 @@ class Clock:
         out: list[Out] = [self._gap(n, "reset", estimated=True)] if n else []
         out += self._follow_board(restarted=True)
         self._index = block.first + block.n
-        return [*out, self._give(block)]
+        return [*out, *self._give(block)]
 
     # -- streams without numbers ----------------------------------------------------------------------
 
@@ -307,7 +309,7 @@ class Clock:
         recent.append((block.arrival_s, behind))
         while recent[0][0] < block.arrival_s - MEASURE_S:
             recent.popleft()
-        return [*out, given]
+        return [*out, *given]
 
     def _settle_pause(self) -> list[Out]:
         """After a pause: what the backlog did not make up for is taken as never sent."""

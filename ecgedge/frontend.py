@@ -7,12 +7,13 @@ out (beats, windows, gaps) does not depend on how the samples were delivered.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgedge import features, quality, rpeaks
+from ecgedge import features, irregularity, quality, rpeaks
 from ecgedge.conditioning import Conditioner
 from ecgedge.continuity import Continuity
 from ecgedge.messages import Beat, Gap, Piece, Quality, SampleBlock, Segment, Stretch, StretchEnd, Window
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ecgedge.messages import Bools, Floats, Signal32
 
 QUANTUM_S = 0.2
+KEPT_S = 10.0
+"""Beats are kept for so long beyond a window: no window is ready later than that after its end."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Prepared:
     window: Window
     quality: Quality
     tensors: dict[str, Signal32]
+    irregularity: float | None
+    """Probability of AF from the RR intervals of the window; None where they do not tell."""
 
 
 Out = Gap | Beat | Prepared | StretchEnd
@@ -53,6 +58,9 @@ class _Chain:
     def __init__(self, stretch: Stretch, consumers: tuple[Consumer, ...]) -> None:
         rate = stretch.rate_hz
         self.quantum = max(1, round(QUANTUM_S * rate))
+        self._rhythm = irregularity.load()
+        self._kept_s = KEPT_S + max((c.window.length_s for c in consumers), default=0.0)
+        self._beats: deque[Beat] = deque()
         self._beats_band = Conditioner(rpeaks.BAND, rate)
         self._detector = rpeaks.RPeakDetector(stretch.first, stretch.time_s, rate, stretch.in_mv)
         self._specs: list[dict[str, Any]] = []
@@ -68,27 +76,41 @@ class _Chain:
                 self._bands.append((Conditioner(consumer.preprocessing, rate), [(consumer, windower)]))
 
     def push(self, values: Floats, filled: Bools) -> list[Out]:
-        out: list[Out] = list(self._detector.push(self._beats_band.push(values, filled)[0]))
+        out: list[Out] = self._remember(self._detector.push(self._beats_band.push(values, filled)[0]))
         for band, users in self._bands:
             signal, mask = band.push(values, filled)
             for consumer, windower in users:
-                out += [_prepare(consumer, window) for window in windower.push(signal, mask)]
+                out += [self._prepare(consumer, window) for window in windower.push(signal, mask)]
         return out
 
     def finish(self) -> list[Out]:
-        out: list[Out] = list(self._detector.push(self._beats_band.finish()[0]))
-        out += self._detector.finish()
+        out: list[Out] = self._remember(self._detector.push(self._beats_band.finish()[0]))
+        out += self._remember(self._detector.finish())
         for band, users in self._bands:
             signal, mask = band.finish()
             for consumer, windower in users:
                 windows = windower.push(signal, mask) + windower.finish()
-                out += [_prepare(consumer, window) for window in windows]
+                out += [self._prepare(consumer, window) for window in windows]
         return out
 
+    def _remember(self, beats: list[Beat]) -> list[Out]:
+        """Keep beats for the windows to come; they are ready long before a window that holds them."""
+        self._beats.extend(beats)
+        while self._beats and self._beats[-1].time_s - self._beats[0].time_s > self._kept_s:
+            self._beats.popleft()
+        return list(beats)
 
-def _prepare(consumer: Consumer, window: Window) -> Prepared:
-    tensors = features.make_inputs(consumer.inputs, window.signal)
-    return Prepared(consumer.name, window, quality.assess(window), tensors)
+    def _prepare(self, consumer: Consumer, window: Window) -> Prepared:
+        end_s = window.time_s + window.seconds
+        inside = [b for b in self._beats if window.time_s <= b.time_s < end_s]
+        times, heights = np.array([b.time_s for b in inside]), np.array([b.height for b in inside])
+        return Prepared(
+            model=consumer.name,
+            window=window,
+            quality=quality.assess(window),
+            tensors=features.make_inputs(consumer.inputs, window.signal),
+            irregularity=self._rhythm.probability(times, heights),
+        )
 
 
 class Frontend:

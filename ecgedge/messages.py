@@ -133,8 +133,15 @@ class Beat:
     time_s: float
     rr_s: float | None
     """Seconds since the R peak before; None for the first beat after a gap."""
-    amplitude_mv: float | None
-    """Signed height of the QRS in the detector's 5-20 Hz band, millivolt; None without a known scale."""
+    height: float
+    """Signed height of the QRS in the detector's 5-20 Hz band, in the unit of the signal."""
+    in_mv: bool
+    """Whether that unit is millivolt (otherwise counts of unknown scale)."""
+
+    @property
+    def amplitude_mv(self) -> float | None:
+        """The height in millivolt; None without a known scale."""
+        return self.height if self.in_mv else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +173,6 @@ class Window:
     """Share of the samples (0-1) that bridge short gaps."""
     provisional: bool
     """True for a verdict given early, before the bundle's whole window was there."""
-    clipped: float = 0.0
-    """Share of the raw samples (0-1) that stood at the converter's rail or at the record's extreme."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +189,9 @@ class Scores:
     label: str
     """The class of the highest score."""
     provisional: bool
+    irregularity: float | None = None
+    """Probability of AF from the window's RR intervals alone (0-1), which has had its part in the score of
+    AF; None where too few ordinary beats were left to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +204,9 @@ class Verdict:
     reasons: tuple[str, ...]
     """Why the window is inconclusive; empty otherwise."""
     quality: Quality
+    readable: bool = True
+    """False where the signal tells nothing (not usable, or noise to the model). A window that is inconclusive
+    only because no class stands out is readable: its probabilities still count towards episodes."""
 
 
 @dataclass(frozen=True, slots=True)

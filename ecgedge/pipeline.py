@@ -25,7 +25,7 @@ from ecgedge.messages import (
     Verdict,
 )
 from ecgedge.rhythm import AfEpisodes
-from ecgedge.verdict import judge
+from ecgedge.verdict import fuse, judge
 
 if TYPE_CHECKING:
     from ecgedge.classifier import Classifier
@@ -49,6 +49,7 @@ class Pipeline:
     rate_hz : sampling rate given by the user, else the board's or measured
     lead : column of the samples, from 0
     minimum_episode_s : shortest episode that is told, seconds
+    samples : give out the SampleBlocks too, as the clock numbered them (for a recorder)
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class Pipeline:
         rate_hz: float | None = None,
         lead: int = 0,
         minimum_episode_s: float = 30.0,
+        samples: bool = False,
     ) -> None:
         self._clock = Clock(rate_hz)
+        self._give_samples = samples
         self._models: dict[str, _Model] = {}
         consumers = []
         for classifier in classifiers:
@@ -102,7 +105,7 @@ class Pipeline:
         return replace(
             wire or Counters(),
             samples=self._samples,
-            lost=self._clock.lost,
+            lost=self._clock.lost + (wire.lost if wire else 0),
             lost_estimated=self._clock.lost_estimated,
             leads_off=self._leads_off,
         )
@@ -152,9 +155,11 @@ class Pipeline:
         if isinstance(timed, SampleBlock):
             self._samples += timed.n
             self._leads_off += timed.n if timed.leads_off else 0
-            out += self._electrode(timed, wire)
-        for item in self._frontend.push(timed):
-            out += self._judge(item)
+            out += [timed] if self._give_samples else []
+        judged = [message for item in self._frontend.push(timed) for message in self._judge(item)]
+        electrode = self._electrode(timed, wire) if isinstance(timed, SampleBlock) else []
+        # "Off" comes before what that ends; "back on" after the gap that it closes.
+        out += electrode + judged if self._electrode_off else judged + electrode
         if self.time_s >= self._next_status_s:
             self._next_status_s = (self.time_s // STATUS_S + 1) * STATUS_S
             out.append(self.status(wire=wire))
@@ -195,6 +200,7 @@ class Pipeline:
     def _score(classifier: Classifier, item: Prepared) -> Verdict:
         window = item.window
         probabilities = classifier.probabilities(classifier.logits(item.tensors))
+        probabilities = fuse(probabilities, item.irregularity)
         scores = Scores(
             model=item.model,
             first=window.first,
@@ -204,6 +210,7 @@ class Pipeline:
             scores=probabilities,
             label=max(probabilities, key=probabilities.__getitem__),
             provisional=window.provisional,
+            irregularity=item.irregularity,
         )
         manifest = classifier.bundle.manifest
         return judge(scores, item.quality, manifest["words"], manifest["thresholds"]["confidence"])

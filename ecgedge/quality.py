@@ -26,8 +26,6 @@ FLAT_SHARE = 0.5
 """Share of the window's seconds that may be flat."""
 FILLED_SHARE = 0.05
 """Share of the samples that may bridge gaps."""
-CLIPPED_SHARE = 0.10
-"""Share of the raw samples that may stand at the converter's rail."""
 SHORTEST_S = 2.0
 UNLIKE_SILENCE = 0.40
 """Envelope between the peaks relative to the peaks: beats leave 0.05-0.25, noise and hum 0.4 and more."""
@@ -161,11 +159,6 @@ def assess(window: Window) -> Quality:
             f"{_share(window.filled)} of the samples bridge gaps",
             window.filled > FILLED_SHARE,
         ),
-        (
-            window.clipped / 0.01,
-            f"{_share(window.clipped)} of the samples are clipped",
-            window.clipped > CLIPPED_SHARE,
-        ),
         (1.0 if beatless else 0.0, "no heartbeats to be seen", beatless),
         (0.5 * m.silence / 0.12, "noise between the beats", False),
         (m.baseline / 2.5, "baseline wander", False),
@@ -176,6 +169,5 @@ def assess(window: Window) -> Quality:
     fatal = sorted((f for f in found if f[2]), key=lambda f: -f[0])
     rest = sorted((f for f in found if not f[2] and f[0] >= 1), key=lambda f: -f[0])
     index = _index(m) * (1 - min(1.0, window.filled / FILLED_SHARE) / 2) * (1 - min(1.0, m.flat))
-    index *= 1 - min(1.0, window.clipped / CLIPPED_SHARE) / 2
     reasons = tuple(text for _, text, _ in fatal + rest)
     return Quality(min(index, 0.1) if fatal else index, reasons, usable=not fatal)

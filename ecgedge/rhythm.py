@@ -96,7 +96,7 @@ class AfEpisodes:
         stop = max(start + 1, ceil((into_s + scores.seconds) / self._hop_s - _SLACK))
         out = self._decide(start)  # a later window cannot cover what lies before this one
         self._votes.extend([] for _ in range(stop - self._next - len(self._votes)))
-        if verdict.verdict != "inconclusive":
+        if verdict.readable:
             for votes in self._votes[start - self._next : stop - self._next]:
                 votes.append(scores.scores[self._target])
         self._end = max(self._end, (scores.last, scores.time_s + scores.seconds))

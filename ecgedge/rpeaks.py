@@ -250,7 +250,8 @@ class RPeakDetector:
             sample=sample,
             time_s=self._time_s + (sample - self._first) / self._rate,
             rr_s=None if before is None else (sample - before) / self._rate,
-            amplitude_mv=c.value if self._in_mv else None,
+            height=c.value,
+            in_mv=self._in_mv,
         )
 
 

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ecgedge.bundle import open_bundle
+from ecgedge.bundle import Bundle, open_bundle
 from ecgedge.classifier import Classifier
-from ecgedge.errors import EcgedgeError, UnrecognisedError, UsageError
-from ecgedge.messages import Message, Record, Verdict
+from ecgedge.errors import EcgedgeError, PortError, UnrecognisedError, UsageError
+from ecgedge.messages import Chunk, Message, Record, Verdict
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports import Port, open_port
 from ecgedge.recordings import Recording, find_lead, open_recording
 from ecgedge.verdict import INCONCLUSIVE
-from ecgedge.wire import Reader, make_reader
+from ecgedge.wire import PROTOCOLS, Reader, make_reader
 from ecgedge.wire.frames import command_hello, command_start
 
 if TYPE_CHECKING:
@@ -40,11 +40,27 @@ class StreamOptions:
     speed: float = 1.0
     seed: int = 0
     minimum_episode_s: float = 30.0
+    samples: bool = False
+    """Give the sink the samples as well, for a recorder."""
 
 
 def open_models(names: Iterable[str]) -> tuple[Classifier, ...]:
-    """Open bundles by name or path, each once."""
-    return tuple(Classifier(open_bundle(name)) for name in dict.fromkeys(names))
+    """Open bundles by name or path, each once.
+
+    Raises
+    ------
+    BundleError
+        If one cannot be opened.
+    UsageError
+        If two that differ bear the same name, by which everything that follows tells them apart.
+    """
+    opened: dict[str, Bundle] = {}
+    for name in names:
+        bundle = open_bundle(name)
+        known = opened.setdefault(bundle.name, bundle)
+        if known != bundle:
+            raise UsageError(f"two different models named {bundle.name!r}", "one, or two of different names")
+    return tuple(Classifier(bundle) for bundle in opened.values())
 
 
 def run_stream(options: StreamOptions, sink: Sink) -> None:
@@ -52,8 +68,10 @@ def run_stream(options: StreamOptions, sink: Sink) -> None:
 
     Raises
     ------
-    UsageError, BundleError
-        Before anything is opened.
+    UsageError
+        If a word makes no sense, or the stream turns out to have no such lead or an impossible rate.
+    BundleError, RecordingError
+        If a model or the recording to replay cannot be used.
     PortError
         If the port cannot be opened or is lost; the stream's end is told to the sink first.
     UnrecognisedError
@@ -73,8 +91,12 @@ def run_stream(options: StreamOptions, sink: Sink) -> None:
         stream = _Stream(options, port, reader, sink)
         try:
             stream.run()
-        finally:
+        except UsageError:  # a stage cannot work on this stream: nothing was begun that could be finished
+            raise
+        except BaseException:
             stream.finish()
+            raise
+        stream.finish()
     stream.check_recognised()
 
 
@@ -91,25 +113,49 @@ class _Stream:
             rate_hz=rate,
             lead=_lead_number(options.lead, port),
             minimum_episode_s=options.minimum_episode_s,
+            samples=options.samples,
         )
         self._last_byte_s: float | None = None
         self._silent = False
+        self._asked = False
+        self._read = 0  # samples read when last looked
+        self._progress_s: float | None = None  # when that last changed, on the port's clock
 
     def run(self) -> None:
         """Read until the end."""
-        if "frames" in (self._port.protocol, self._options.protocol):
-            # A board that was named or is our own; nothing is written to one that is only guessed at.
-            self._port.write(command_hello() + command_start())
         while not self._port.ended:
-            chunk = self._port.read()
+            self._ask()
+            chunk = self._next_chunk()
             if chunk.data:
                 self._last_byte_s, self._silent = chunk.arrival_s, False
             else:
                 self._watch_silence(chunk.arrival_s)
             for item in self._reader.push(chunk):
                 self._write(self._pipeline.push(item, self._reader.counters))
-            if self._pipeline.time_s >= self._until_s:
+            if self._pipeline.time_s + self._idle_s(chunk.arrival_s) >= self._until_s:
                 return
+
+    def _ask(self) -> None:
+        """Ask for hello and data, once; nothing is written to a board that is only guessed at."""
+        protocol = self._port.protocol or self._reader.protocol or self._options.protocol
+        if not self._asked and protocol in PROTOCOLS and PROTOCOLS[protocol].commands:
+            self._asked = True
+            self._port.write(command_hello() + command_start())
+
+    def _next_chunk(self) -> Chunk:
+        try:
+            return self._port.read()
+        except PortError as error:
+            self._write([self._pipeline.status("unplugged", error.received, self._reader.counters)])
+            raise
+
+    def _idle_s(self, now_s: float) -> float:
+        """How long a live port has given nothing that can be read; short pauses count as none."""
+        read = self._reader.counters.samples
+        if self._progress_s is None or read != self._read:
+            self._progress_s, self._read = now_s, read
+        idle_s = now_s - self._progress_s
+        return idle_s if self._port.live and idle_s > SILENCE_S else 0.0
 
     def finish(self) -> None:
         """Tell what was held back."""
@@ -120,12 +166,13 @@ class _Stream:
     def check_recognised(self) -> None:
         """Fail when bytes came but gave no samples."""
         counters = self._reader.counters
-        if counters.bytes and not self._pipeline.samples:
-            raise UnrecognisedError(
-                f"{counters.bytes} bytes came, none made sense",
-                "a known protocol",
-                "Try --baud or --protocol.",
-            )
+        if not counters.bytes or self._pipeline.time_s > 0:
+            return
+        if self._reader.protocol is None:
+            came = f"{counters.bytes} bytes came, none made sense"
+            raise UnrecognisedError(came, "a known protocol", "Try --baud or --protocol.")
+        came = f"{counters.bytes} bytes came, but no samples could be taken from them"
+        raise UnrecognisedError(came, f"a whole stream of the protocol {self._reader.protocol}")
 
     def _watch_silence(self, now_s: float) -> None:
         if self._last_byte_s is None:

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+import math
+
 from ecgedge.messages import Quality, Scores, Verdict
 
 INCONCLUSIVE = "inconclusive"
+_EDGE = 1e-4  # no single witness is believed beyond this
 NOISE = "~"
 """The class by which a rhythm model calls a window too noisy to tell."""
+
+
+def fuse(scores: dict[str, float], irregularity: float | None, target: str = "A") -> dict[str, float]:
+    """Join the net's score of AF with what the RR intervals say: the mean of the two log odds.
+
+    The two err differently: the net takes AF with many ectopic beats for another rhythm, irregular
+    intervals alone take ectopy for AF. Both speak of readable signal, so the score of noise stays what it
+    is, and the odds are those of AF among the rhythms. The other rhythms keep their proportions.
+    """
+    rhythms = sum(value for name, value in scores.items() if name != NOISE)
+    others = rhythms - scores.get(target, 0.0)
+    if irregularity is None or target not in scores or others <= 0:
+        return scores
+    odds = [math.log(p / (1 - p)) for p in (_inside(scores[target] / rhythms), _inside(irregularity))]
+    joined = rhythms / (1 + math.exp(-sum(odds) / 2))
+    rest = (rhythms - joined) / others
+    fused = {name: value if name == NOISE else value * rest for name, value in scores.items()}
+    return fused | {target: joined}
+
+
+def _inside(probability: float) -> float:
+    return min(max(probability, _EDGE), 1 - _EDGE)
 
 
 def judge(scores: Scores, quality: Quality, words: dict[str, str], confidence: float) -> Verdict:
@@ -20,6 +45,7 @@ def judge(scores: Scores, quality: Quality, words: dict[str, str], confidence: f
     confidence : least score that the winning class must have
     """
     reasons: list[str] = []
+    readable = quality.usable and scores.label != NOISE
     if not quality.usable:
         reasons += quality.reasons or ("signal not usable",)
     if scores.label == NOISE:
@@ -27,4 +53,4 @@ def judge(scores: Scores, quality: Quality, words: dict[str, str], confidence: f
     elif scores.scores[scores.label] < confidence:
         reasons.append(f"no rhythm scores {confidence:g} or more")
     said = INCONCLUSIVE if reasons else words[scores.label]
-    return Verdict(scores=scores, verdict=said, reasons=tuple(reasons), quality=quality)
+    return Verdict(scores=scores, verdict=said, reasons=tuple(reasons), quality=quality, readable=readable)

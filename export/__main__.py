@@ -1,7 +1,8 @@
 """``python -m export NAME``: checkpoint -> ONNX -> TFLite -> int8 -> gate -> bundle.
 
-The steps, in order: ``to_onnx``, ``to_tflite``, ``calibrate``, ``gate``, ``manifest``. The published
-validation records are looked at once, after the gate has passed, for the table in the manifest.
+The steps, in order: ``to_onnx``, ``to_tflite``, ``gate``, ``calibrate`` (on what ``device`` scores),
+``manifest``. The published validation records are looked at once, after the gate has passed, for the table
+in the manifest.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgedge import bundle as bundles
+from ecgedge.bundle import Bundle
 from ecgedge.datasets import cinc2017
 from ecgedge.datasets.archive import data_root
-from ecgedge.errors import EcgedgeError
+from ecgedge.errors import DataError, EcgedgeError, UsageError
 from ecgedge.training import checkpoint, metrics
 from ecgedge.training.data import ConditionedSet, WindowDataset, load_cinc2017
 from ecgedge.training.recipe import Recipe
 from ecgedge.training.run import training_sets, window_logits
-from export import calibrate, gate, manifest, to_onnx
+from export import calibrate, device, gate, manifest, to_onnx
+from export.quiet import quiet
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 CALIBRATION_WINDOWS = 512
@@ -85,10 +88,16 @@ def pick_calibration(fit: ConditionedSet, recipe: Recipe) -> npt.NDArray[np.floa
 
 
 def convert(trained: checkpoint.Checkpoint, calibration: npt.NDArray[np.float32]) -> tuple[bytes, bytes]:
-    """Float and int8 TFLite models."""
-    from export import to_tflite  # TensorFlow takes seconds to import: only when it is needed
+    """Float and int8 TFLite models.
 
-    with tempfile.TemporaryDirectory() as folder:
+    Raises
+    ------
+    ConversionError
+        If a converter gives up.
+    """
+    with tempfile.TemporaryDirectory() as folder, quiet("conversion"):
+        from export import to_tflite  # TensorFlow takes seconds to import: only when it is needed
+
         onnx_path = Path(folder) / "net.onnx"
         to_onnx.to_onnx(trained.net, calibration.shape[1], onnx_path)
         saved = Path(folder) / "saved"
@@ -97,60 +106,98 @@ def convert(trained: checkpoint.Checkpoint, calibration: npt.NDArray[np.float32]
 
 
 def export(name: str, data: str | None, out: Path) -> None:
-    """Run all steps for one model."""
-    root = data_root(data)
+    """Run all steps for one model.
+
+    Raises
+    ------
+    EcgedgeError
+        For a checkpoint, data or folder that will not do, a conversion that fails, or a model that fails
+        the gate.
+    """
     trained = checkpoint.load(CHECKPOINTS / f"{name}.pt")
     recipe = trained.recipe
+    if recipe.name != name:
+        raise DataError(f"{name}.pt holds {recipe.name!r}", f"the checkpoint of {name!r}")
+    root = data_root(data)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out} ({error.strerror})", "a folder that can be written") from None
     fit, inner_records = training_sets(root, recipe)
     inner = score(trained, inner_records)
     calibration = pick_calibration(fit, recipe)
     float_model, int8_model = convert(trained, calibration)
     print(f"converted: float {len(float_model)} bytes, int8 {len(int8_model)} bytes")
+    facts = pass_gate(trained, inner, float_model, int8_model)
+    facts.metrics["command"] = f"python -m export {name}"
+    facts.quantisation["calibration"] = f"{len(calibration)} windows of training records"
 
+    details = _details(int8_model)
+    draft = manifest.make(recipe, int8_model, details, facts)
+    on_device, label, record = device.scores(draft, root, inner_records.names)
+    facts.thresholds = calibrate.thresholds(on_device, label, cinc2017.CLASSES.index("A"))
+    facts.metrics["inner"]["product"] = product_summary(on_device, label, record)
+    facts.metrics["validation"] = look_once(trained, draft, root, facts.temperature)
+    made = manifest.make(recipe, int8_model, details, facts)
+    manifest.write(made, out)
+    for part in ("inner", "validation"):
+        for kind, row in facts.metrics[part].items():
+            print(f"{part:10} {kind:7} accuracy {row['accuracy']:.4f}  macro F1 {row['macro_f1']:.4f}")
+    print(f"bundle written: {made.name}, {len(int8_model)} bytes")
+
+
+def _details(model: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    run = gate.interpreter(model)
+    return run.get_input_details()[0], run.get_output_details()[0]
+
+
+def pass_gate(
+    trained: checkpoint.Checkpoint, inner: Scored, float_model: bytes, int8_model: bytes
+) -> manifest.Facts:
+    """Check the models on the inner validation records; returns what was found out on the way.
+
+    Raises
+    ------
+    GateError
+        If the model must not ship.
+    """
     parity = gate.check_float(inner.logits[:PARITY_WINDOWS], float_model, inner.windows[:PARITY_WINDOWS])
     graph = gate.check_graph(int8_model)
     quantised = int8_logits(int8_model, inner.windows)
     temperature = calibrate.temperature(quantised, inner.label)
-    float_figures = inner.summary(inner.logits, temperature)
-    int8_figures = inner.summary(quantised, temperature)
+    by_kind = (("float", inner.logits), ("int8", quantised))
+    figures = {kind: inner.summary(logits, temperature) for kind, logits in by_kind}
     agreement = float((quantised.argmax(axis=1) == inner.logits.argmax(axis=1)).mean())
-    gate.check_decisions(float_figures["macro_f1"], int8_figures["macro_f1"], agreement, gate.Limits())
+    gate.check_decisions(figures["float"]["macro_f1"], figures["int8"]["macro_f1"], agreement, gate.Limits())
     print(f"gate passed: parity {parity:.1e}, equal decisions {agreement:.4f}")
-
-    calibrated = metrics.softmax(quantised / temperature)
-    limits = calibrate.thresholds(calibrated, inner.label, cinc2017.CLASSES.index("A"))
-    _, names = cinc2017.published_split(root)
-    test = score(trained, load_cinc2017(root, names, recipe))
-    figures = {
-        "command": f"python -m export {name}",
-        "float_parity": round(parity, 6),
-        "decisions_equal": round(agreement, 4),
-        "inner": {"float": float_figures, "int8": int8_figures},
-        "validation": {
-            "float": test.summary(test.logits, temperature),
-            "int8": test.summary(int8_logits(int8_model, test.windows), temperature),
-        },
-    }
-    run = gate.interpreter(int8_model)
-    facts = manifest.Facts(
+    return manifest.Facts(
         classes=list(cinc2017.CLASSES),
         temperature=temperature,
-        thresholds=limits,
+        thresholds={"confidence": 0.5, "af_on": 0.5, "af_off": 0.33},  # until they are calibrated
         parameters=sum(p.numel() for p in trained.net.parameters()),
-        quantisation={
-            "scheme": "int8 throughout, weights per channel, ranges by min and max",
-            "calibration": f"{len(calibration)} windows of training records",
-            **graph,
-        },
-        metrics=figures,
+        quantisation={"scheme": "int8 throughout, weights per channel, ranges by min and max", **graph},
+        metrics={"float_parity": round(parity, 6), "decisions_equal": round(agreement, 4), "inner": figures},
     )
-    details = (run.get_input_details()[0], run.get_output_details()[0])
-    made = manifest.make(recipe, int8_model, details, facts)
-    manifest.write(made, out)
-    for part in ("inner", "validation"):
-        for kind, row in figures[part].items():
-            print(f"{part:10} {kind:5} accuracy {row['accuracy']:.4f}  macro F1 {row['macro_f1']:.4f}")
-    print(f"bundle written: {made.name}, {len(int8_model)} bytes")
+
+
+def product_summary(scores: Floats, label: Labels, record: Labels) -> dict[str, Any]:
+    """Figures over records of what the device decides: int8 net and RR irregularity together."""
+    means = metrics.mean_by_record(scores, record)
+    first = np.unique(record, return_index=True)[1]
+    return metrics.summary(label[first], means.argmax(axis=1), cinc2017.CLASSES)
+
+
+def look_once(
+    trained: checkpoint.Checkpoint, bundle: Bundle, root: Path, temperature: float
+) -> dict[str, Any]:
+    """Figures on the published validation records, for the table."""
+    _, names = cinc2017.published_split(root)
+    test = score(trained, load_cinc2017(root, names, trained.recipe))
+    return {
+        "float": test.summary(test.logits, temperature),
+        "int8": test.summary(int8_logits(bundle.model, test.windows), temperature),
+        "product": product_summary(*device.scores(bundle, root, names)),
+    }
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from ecgedge.errors import EcgedgeError
+from export.quiet import silent
 
 MAX_FLOAT_ERROR = 1e-3
 """Float TFLite against torch, as a share of the range of the logits."""
@@ -42,8 +43,9 @@ class Limits:
 def interpreter(model: bytes, xnnpack: bool = True) -> Interpreter:
     """An interpreter with or without XNNPACK's kernels."""
     kind = OpResolverType.BUILTIN if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    made = Interpreter(model_content=model, num_threads=1, experimental_op_resolver_type=kind)
-    made.allocate_tensors()
+    with silent():  # it greets
+        made = Interpreter(model_content=model, num_threads=1, experimental_op_resolver_type=kind)
+        made.allocate_tensors()
     return made
 
 

@@ -31,7 +31,7 @@ DATA = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Facts:
     """What the earlier steps found out."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy as copies
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from ecgedge import bundle as bundles
 from ecgedge import golden
 from ecgedge.classifier import Classifier
 from ecgedge.errors import BundleError
+from ecgedge.schema import first_fault
 
 NAMES = bundles.list_bundles()
 SCHEMA = json.loads((bundles.FOLDER / "manifest.schema.json").read_text())
@@ -64,14 +66,22 @@ def test_changed_model_is_refused(copy: Path) -> None:
         (lambda m: m.update(schema=2), "schema 2"),
         (lambda m: m.update(extra=1), "extra"),
         (lambda m: m.pop("temperature"), "temperature"),
-        (lambda m: m.update(temperature=0), "temperature 0"),
+        (lambda m: m.update(temperature=0), "temperature is 0; expected more than 0"),
         (lambda m: m.update(task="sleep"), "sleep"),
         (lambda m: m["preprocessing"].update(notch_hz=50), "notch_hz"),
         (lambda m: m["window"].pop("hop_s"), "hop_s"),
         (lambda m: m["inputs"][0].update(kind="spectrogram"), "spectrogram"),
         (lambda m: m["inputs"][0].update(padding="mirror"), "mirror"),
-        (lambda m: m.update(classes=["N", "A"]), "outputs"),
-        (lambda m: m["files"].clear(), "does not describe"),
+        (lambda m: m.update(classes=["N", "A"]), "words for"),
+        (lambda m: m["outputs"][0].update(shape=[1, 3]), "outputs"),
+        (lambda m: m["inputs"][0].update(dtype="float32"), "inputs.0.dtype is 'float32'"),
+        (lambda m: m["inputs"][0].update(shape=[1, 1, 1500, 1]), "room for a whole window"),
+        (lambda m: m.update(name="../x"), "name is '../x'"),
+        (lambda m: m["window"].update(hop_s=0.001), "hop and minimum"),
+        (lambda m: m["thresholds"].update(af_on=0.1), "af_off <= af_on"),
+        (lambda m: m["preprocessing"].update(lowpass_hz="x"), "lowpass_hz is 'x'"),
+        (lambda m: m["inputs"].append(3), "inputs.1 is 3; expected object"),
+        (lambda m: m["files"].clear(), "files is a dict; expected 2 or more"),
         (lambda m: m["window"].update(rate_hz=125), "rates"),
     ],
 )
@@ -84,8 +94,7 @@ def test_manifest_that_is_not_understood_is_refused(copy: Path, edit, match: str
 @pytest.mark.parametrize(
     ("edit", "match"),
     [
-        (lambda m: m["inputs"][0].update(dtype="float32"), "dtype int8"),
-        (lambda m: m["inputs"][0].update(shape=[1, 1, 1500, 1]), "shape"),
+        (lambda m: m["inputs"][0].update(shape=[1, 1, 3000]), "shape"),
         (lambda m: m["inputs"][0].update(scale=0.5), "scale"),
         (lambda m: m["outputs"][0].update(zero_point=99), "zero_point"),
         (lambda m: m["outputs"].append({**m["outputs"][0], "name": "b", "kind": "attention"}), "outputs"),
@@ -96,6 +105,54 @@ def test_tensors_that_differ_from_the_manifest_are_refused(copy: Path, edit, mat
     opened = bundles.open_bundle(str(copy))
     with pytest.raises(BundleError, match=match):
         Classifier(opened)
+
+
+ODD = (None, "x", "", -1, 0, 1.5, 1e9, float("nan"), True, [], {}, [1])
+
+
+def places(value, path=()):
+    """Every place in a JSON value."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from places(inner, (*path, key))
+
+
+def refusal(manifest) -> str | None:
+    try:
+        bundles.check_manifest(manifest, "m.json")
+    except BundleError as error:
+        return str(error)
+    return None
+
+
+def test_whatever_stands_in_a_manifest_is_refused_in_one_line_or_taken() -> None:
+    """Odd values everywhere: no other exception, and never more lenient than the jsonschema package."""
+    sound = bundles.open_bundle("efficientecg-s").manifest
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    refused = 0
+    for path in places(sound):
+        for odd in ODD:
+            manifest = copies.deepcopy(sound)
+            if path:
+                inner = manifest
+                for key in path[:-1]:
+                    inner = inner[key]
+                inner[path[-1]] = odd
+            else:
+                manifest = odd
+            message = refusal(manifest)
+            if message is None:
+                assert validator.is_valid(manifest), path
+            else:
+                assert "\n" not in message
+                refused += 1
+    assert refused > 500
+
+
+def test_schema_keywords_that_are_not_known_are_a_fault_of_ours() -> None:
+    with pytest.raises(ValueError, match="multipleOf"):
+        first_fault(3, {"multipleOf": 2})
 
 
 def test_not_a_model_and_not_there(copy: Path) -> None:

@@ -48,6 +48,7 @@ class FakeOptions:
     speed: float
     seed: int
     minimum_episode_s: float
+    samples: bool = False
 
 
 @pytest.fixture
@@ -183,7 +184,8 @@ def test_exit_codes_differ_and_are_documented() -> None:
     codes = [kind.exit_code for kind in KINDS]
     assert sorted(codes) == list(range(1, 9))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = dict(re.findall(r"^\| (\d+) \| (.+?) \|$", readme, re.MULTILINE))
+    after = readme.split("| exit code | meaning |", 1)[1].split("\n\n", 1)[0]
+    table = dict(re.findall(r"^\| (\d+) \| (.+?) \|$", after, re.MULTILINE))
     assert set(table) == {"0", *map(str, codes), "130"}
     for code in codes:
         assert f"{code} " in cli.EPILOG
@@ -214,7 +216,7 @@ def test_classify_fails_when_a_file_did(session: Any, capsys: pytest.CaptureFixt
 
 def test_ctrl_c_ends_with_the_summary_and_exit_0(session: Any, capsys: pytest.CaptureFixture[str]) -> None:
     def act(sink: Any) -> None:
-        sink.write(Beat(100, 0.4, None, None))
+        sink.write(Beat(100, 0.4, None, 1.0, False))
         raise KeyboardInterrupt
 
     session.act = act

@@ -256,3 +256,15 @@ def test_not_a_number_passes_through() -> None:
     out = run(Clock(), [BOARD, block])
     assert isinstance(out[1], SampleBlock)
     assert np.isnan(out[1].counts[1, 0])
+
+
+def test_an_empty_numbered_block_tells_where_the_sender_stands() -> None:
+    """Loss before the first and after the last data frame is exact, and no empty block goes on."""
+    clock = Clock()
+    out = clock.push(Board("b", 250.0, 1.0, 16, 1))
+    for first, n in ((100, 0), (150, 25), (175, 0), (200, 0)):
+        out += clock.push(SampleBlock(first, np.zeros((n, 1)), first / 250, indexed=True))
+    assert [(m.first, m.n) for m in out if isinstance(m, SampleBlock)] == [(50, 25)]
+    gaps = [(m.first, m.n, m.cause, m.estimated) for m in out if isinstance(m, Gap)]
+    assert gaps == [(0, 50, "lost", False), (75, 25, "lost", False)]
+    assert (clock.lost, clock.sample) == (75, 100)

@@ -12,7 +12,7 @@ def beats(intervals: list[float | None], start_s: float = 0.0) -> HeartRate:
     rate, t = HeartRate(), start_s
     for rr in intervals:
         t += rr or 0.0
-        rate.push(Beat(round(t * 250), t, rr, None))
+        rate.push(Beat(round(t * 250), t, rr, 1.0, False))
     return rate
 
 
@@ -41,10 +41,10 @@ def test_stale_after_five_seconds_and_not_before() -> None:
 
 def test_a_gap_starts_anew() -> None:
     rate = beats([None, *[1.0] * 5])
-    rate.push(Beat(1500, 6.0, None, None))
-    rate.push(Beat(1600, 6.5, 0.5, None))
+    rate.push(Beat(1500, 6.0, None, 1.0, False))
+    rate.push(Beat(1600, 6.5, 0.5, 1.0, False))
     assert rate.bpm(6.5) is None
-    rate.push(Beat(1700, 7.0, 0.5, None))
+    rate.push(Beat(1700, 7.0, 0.5, 1.0, False))
     assert rate.bpm(7.0) == pytest.approx(120.0)
 
 

@@ -24,6 +24,7 @@ STAGES = {
     "verdict",
     "rhythm",
     "hrv",
+    "irregularity",
 }
 NOUNS = {"messages", "errors"}
 WORKBENCH = {"datasets", "models", "training"}
@@ -37,14 +38,19 @@ INTERNAL: dict[str, set[str]] = {
     "ports": NOUNS | {"wire", "recordings"},
     **dict.fromkeys(STAGES, NOUNS),
     "frontend": NOUNS | STAGES,
-    "bundle": NOUNS | STAGES,
+    "schema": set(),
+    "bundle": NOUNS | STAGES | {"schema"},
     "classifier": NOUNS | {"bundle", "features"},
     "golden": NOUNS | {"frontend", "bundle", "classifier"} | STAGES,
     "pipeline": NOUNS | STAGES | {"frontend", "bundle", "classifier", "wire"},
     "session": NOUNS
     | {"pipeline", "bundle", "classifier", "verdict", "ports", "recordings", "wire", "sinks"},
-    "sinks": NOUNS,
-    "cli": NOUNS | {"__init__", "session", "sinks", "ports", "bundle", "golden"},
+    "sinks": NOUNS | {"recordings"},
+    "convert": NOUNS | {"recordings"},
+    "plot": NOUNS | {"recordings", "session"},
+    "scoring": NOUNS | {"recordings"},
+    "cli_files": NOUNS | {"convert", "plot", "scoring"},
+    "cli": NOUNS | {"cli_files", "__init__", "session", "sinks", "ports", "bundle", "golden"},
     "datasets": NOUNS | {"recordings"},
     "models": NOUNS,
     "training": NOUNS | STAGES | {"frontend", "bundle", "classifier", "scoring", "recordings"} | WORKBENCH,
@@ -55,8 +61,12 @@ EXTERNAL: dict[str, set[str]] = {
     "__main__": set(),
     "classifier": {"numpy", "ai_edge_litert", "tflite_runtime"},
     "ports": {"numpy", "serial"},
+    "schema": set(),
     "sinks": {"rich"},
     "cli": {"typer"},
+    "cli_files": {"typer"},
+    "convert": {"numpy", "edfio", "pyarrow"},
+    "plot": {"numpy", "matplotlib"},
 }
 """Which packages a light room may import beside the standard library; numpy where nothing is said."""
 
@@ -71,6 +81,8 @@ HEAVY = {
     "wfdb",
     "onnx",
     "pydantic",
+    "edfio",
+    "pyarrow",
 }
 
 

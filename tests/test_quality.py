@@ -94,8 +94,6 @@ def test_mostly_flat() -> None:
     [
         ("filled", 0.04, True, "4 % of the samples bridge gaps"),
         ("filled", 0.06, False, "6 % of the samples bridge gaps"),
-        ("clipped", 0.05, True, "5 % of the samples are clipped"),
-        ("clipped", 0.2, False, "20 % of the samples are clipped"),
     ],
 )
 def test_shares_that_the_window_brings_along(field: str, share: float, usable: bool, word: str) -> None:

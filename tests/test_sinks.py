@@ -71,7 +71,11 @@ EXAMPLES: dict[type, list[Message]] = {
         Episode("AF", "open", "m", 100, 7600, 0.4, 30.4, 0.9),
         Episode("AF", "closed", "m", np.int64(100), 9000, 0.4, np.float64(36.0), 1.0),  # type: ignore[arg-type]
     ],
-    Beat: [Beat(0, 0.0, None, None), Beat(np.int64(250), 1.0, 1.0, -0.8), Beat(9, 0.036, 0.5, float("nan"))],  # type: ignore[arg-type]
+    Beat: [
+        Beat(0, 0.0, None, 812.0, False),
+        Beat(np.int64(250), 1.0, 1.0, -0.8, True),  # type: ignore[arg-type]
+        Beat(9, 0.036, 0.5, float("nan"), True),
+    ],
     Gap: [Gap(10, 25, 0.04, 0.1, cause) for cause in typing.get_args(messages.GapCause)]
     + [Gap(10, 25, 0.04, 0.1, "silent", estimated=True)],
     Status: [
@@ -202,6 +206,7 @@ def test_a_window_says_all_that_was_promised() -> None:
         "reasons": ["low signal quality"],
         "quality": 0.91,
         "quality_reasons": ["low signal quality"],
+        "irregularity": None,
         "provisional": False,
     }
 
@@ -229,7 +234,7 @@ def test_one_line_each_whatever_the_text_holds() -> None:
 def test_each_line_is_there_as_soon_as_it_is_written() -> None:
     read, write = os.pipe()
     with os.fdopen(write, "w") as stream, os.fdopen(read) as reader:
-        JsonLinesSink(stream).write(Beat(1, 0.1, None, None))
+        JsonLinesSink(stream).write(Beat(1, 0.1, None, 1.0, False))
         assert json.loads(reader.readline())["sample"] == 1
 
 

@@ -302,9 +302,9 @@ def test_whatever_arrives_nothing_raises_and_no_sample_lacks_a_checksum(
     out, decoder = read(raw, size)
     end = decoder.finish()
     c = decoder.counters
-    assert end == []
+    assert all(isinstance(m, SampleBlock) and m.n == 0 for m in end)
     assert c.frames <= valid_units(raw)
-    assert len(blocks(out)) <= c.frames
+    assert len([b for b in blocks(out) if b.n]) <= c.frames
     assert c.samples == sum(b.n for b in blocks(out))
     assert c.bytes == len(raw)
     assert 0 <= c.discarded_bytes <= c.bytes
@@ -331,8 +331,31 @@ def test_round_trip(draw: st.DataObject) -> None:
     rate = draw.draw(st.integers(1, 2**32 - 1)) / 1000
     scale = draw.draw(st.floats(2.0**-20, 2.0**20, width=32))
     board = Board(name, rate, scale, draw.draw(st.integers(1, 32)), leads)
-    raw = frames.encode_hello(board) + frames.encode_data(index, time, counts, bits)
+    raw = frames.encode_hello(board, next_index=index) + frames.encode_data(index, time, counts, bits)
     out, _ = read(raw, draw.draw(st.integers(1, 300)))
     assert out[0] == board
     np.testing.assert_array_equal(out[1].counts, counts)
     assert (out[1].first, out[1].device_us) == (index, time)
+
+
+def positions(messages: list[Any]) -> list[int]:
+    """Indices told by empty blocks."""
+    return [m.first for m in messages if isinstance(m, SampleBlock) and not m.n]
+
+
+@pytest.mark.parametrize("start", [0, 2**32 - 10])
+def test_clause_6_6_what_is_missing_before_the_first_and_after_the_last_frame(start: int) -> None:
+    hello = [frames.encode_hello(BOARD, next_index=start, streaming=s) for s in (False, True)]
+    last = frames.encode_hello(BOARD, next_index=start + 100, streaming=False)
+    out, decoder = read(b"".join((*hello, data(start + 50), last)))
+    assert positions(out)[0] == start
+    assert [b.first for b in blocks(out) if b.n] == [start + 50]
+    assert positions(decoder.finish()) == [start + 75, start + 100]
+
+
+def test_clause_6_6_a_hello_of_a_streaming_board_promises_nothing_at_the_end() -> None:
+    """Also one that is ahead of the data: the board still held those samples."""
+    raw = frames.encode_hello(BOARD, next_index=60) + data(50) + frames.encode_hello(BOARD, next_index=90)
+    out, decoder = read(raw + data(75))
+    assert positions(out) == positions(decoder.finish()) == []
+    assert [b.first for b in blocks(out)] == [50, 75]

@@ -97,7 +97,6 @@ def test_frames_are_recognised(protocol: str, size: int) -> None:
     for at in range(0, len(raw), size):
         out += reader.push(Chunk(raw[at : at + size], 0.0))
     assert reader.protocol == "frames"
-    assert reader.understands_commands
     assert out[0] == BOARD
     assert n_samples(out) == reader.counters.samples == 500
     assert reader.counters.bytes == len(raw)
@@ -113,7 +112,6 @@ def test_text_is_recognised(protocol: str, size: int) -> None:
     for at in range(0, len(raw), size):
         out += reader.push(Chunk(raw[at : at + size], 0.0))
     assert reader.protocol == "text"
-    assert not reader.understands_commands
     assert out[0] == Board("text")
     assert n_samples(out) == reader.counters.samples == 499
     assert reader.counters.bytes == len(raw)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from types import TracebackType
 
@@ -46,8 +47,12 @@ class Archive:
         if packed.is_file():
             try:
                 self._zip = zipfile.ZipFile(packed)
-            except zipfile.BadZipFile as error:
-                raise DataError(f"{packed.name} is damaged ({error})", "a zip archive") from None
+            except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+                raise DataError(
+                    f"{packed.name} cannot be read ({error})",
+                    "a whole zip archive",
+                    "If its download was cut short, fetch it again.",
+                ) from None
         elif not self._folder.is_dir():
             raise DataError(f"{root} holds neither {name}.zip nor {name}/", f"the data set {name}")
 
@@ -57,8 +62,12 @@ class Archive:
             if self._zip is not None:
                 return self._zip.read(member)
             return (self._folder / member).read_bytes()
-        except (KeyError, OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"{self.name} lacks or cannot give {member} ({error})", "the whole set") from None
+        except (KeyError, FileNotFoundError):
+            raise DataError(f"{self.name} lacks {member}", "the whole set") from None
+        except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(
+                f"{self.name}: {member} is damaged ({error})", "the whole set", "Fetch the set again."
+            ) from None
 
     def __enter__(self) -> Archive:
         return self

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecgedge.datasets.archive import Archive
-from ecgedge.errors import DataError
+from ecgedge.errors import DataError, RecordingError
 from ecgedge.recordings import read_mat4
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def published_split(root: Path) -> tuple[list[str], list[str]]:
     """Record names of the published training (7000) and validation (1528) lists."""
     path = root / "splits" / "cinc2017_dualnet.json"
     try:
-        lists = json.loads(path.read_text())
+        lists = json.loads(path.read_text(encoding="utf-8"))
         return list(lists["train"]), list(lists["validation"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read ({error})", "the published split") from None
 
 
@@ -54,17 +54,32 @@ def labels(archive: Archive, revision: str = "v2") -> dict[str, int]:
     """Class index by record name."""
     if revision not in LABELS:
         raise DataError(f"label revision {revision!r}", f"one of {sorted(LABELS)}")
-    text = archive.read(f"training2017/{LABELS[revision]}").decode("ascii")
-    rows = (line.split(",") for line in text.split())
-    return {name: CLASSES.index(label) for name, label in rows}
+    member = LABELS[revision]
+    known: dict[str, int] = {}
+    for line in archive.read(f"training2017/{member}").decode("ascii", "replace").split():
+        name, _, label = line.partition(",")
+        if label not in CLASSES:
+            raise DataError(f"{member}: line {line[:40]!r}", f"RECORD,LABEL with one of {' '.join(CLASSES)}")
+        known[name] = CLASSES.index(label)
+    return known
 
 
 def records(root: Path, names: list[str], revision: str = "v2") -> Iterator[LabelledRecord]:
-    """The named recordings, in order."""
+    """The named recordings, in order.
+
+    Raises
+    ------
+    DataError
+        For a set, record or label that is missing or damaged.
+    """
     with Archive(root, "cinc2017") as archive:
         known = labels(archive, revision)
         for name in names:
             if name not in known:
                 raise DataError(f"record {name}", "a record of CinC 2017", "Check the split.")
-            counts = read_mat4(archive.read(f"training2017/{name}.mat"), name)[0]
+            content = archive.read(f"training2017/{name}.mat")
+            try:
+                counts = read_mat4(content, name)[0]
+            except RecordingError as error:
+                raise DataError(error.received, error.expected, "Fetch the set again.") from None
             yield LabelledRecord(name, counts.astype(np.float64) / COUNTS_PER_MV, known[name])

@@ -18,7 +18,7 @@ def build(architecture: str, options: dict[str, Any]) -> nn.Module:
     Raises
     ------
     DataError
-        For an unknown architecture or option.
+        For an unknown architecture or option, or sizes that make no net.
     """
     if architecture not in ARCHITECTURES:
         raise DataError(f"architecture {architecture!r}", f"one of {list(ARCHITECTURES)}")
@@ -30,4 +30,12 @@ def build(architecture: str, options: dict[str, Any]) -> nn.Module:
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in options.items()
     }
-    return EfficientEcg(EfficientEcgConfig(**values))
+    expected = "sizes above 0, one entry a stage"
+    sizes = [v for value in values.values() for v in (value if isinstance(value, tuple) else (value,))]
+    if any(isinstance(v, int) and v < 1 for v in sizes):
+        raise DataError(f"architecture {architecture!r} with {options}", expected)
+    try:
+        return EfficientEcg(EfficientEcgConfig(**values))
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"architecture {architecture!r} with {options} ({reason})", expected) from None

@@ -80,6 +80,9 @@ class RecordingSource:
             if block.first >= self.n_samples:
                 return
             counts = block.counts[: self.n_samples - block.first]
+            if block.leads_off:
+                yield Run(block.first, np.nan_to_num(counts).astype(np.int32), every)
+                continue
             for start, stop, off in _same_state(counts):
                 if off != every:
                     values = np.nan_to_num(counts[start:stop]).astype(np.int32)

@@ -195,9 +195,12 @@ class VirtualBoard:
         with contextlib.suppress(OSError):  # the link was cut: nobody is left to tell
             try:
                 self._play()
+                self._streaming = False  # nothing before this hello's index will come any more
+                self._queue(self._hello(), self._next_index / self._rate_hz)
             except EcgedgeError as error:
                 self.error = error
-            self._queue(self._hello(), self._next_index / self._rate_hz)
+            except (ArithmeticError, ValueError) as error:  # a dead thread would leave the host waiting
+                self.error = PortError(f"the virtual board cannot play this: {error}")
             self.done = True
             self._flush()
             self._closing.wait()

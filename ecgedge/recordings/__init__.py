@@ -22,6 +22,8 @@ import numpy as np
 from ecgedge.errors import RecordingError, UsageError
 from ecgedge.messages import Board, SampleBlock
 from ecgedge.recordings import wfdb
+from ecgedge.recordings.annotations import cut, decode, leads_off_spans
+from ecgedge.recordings.layout import RECORDED
 from ecgedge.recordings.tables import CsvFile, open_csv
 from ecgedge.recordings.wfdb import Header, Signal, parse_header, read_mat4
 
@@ -45,6 +47,8 @@ class Recording:
     n_samples: int
     """Samples per lead, with those that are missing."""
     _source: Callable[[], Iterator[tuple[int, Floats]]]
+    _off: tuple[tuple[int, int], ...] = ()
+    """Spans of samples (first, one past the last) during which an electrode was off."""
 
     def blocks(self, n: int = 4096) -> Iterator[SampleBlock]:
         """The samples in order, in blocks of ``n`` (the last one, and one before a jump, may be shorter).
@@ -60,8 +64,9 @@ class Recording:
         rate = cast(float, self.board.rate_hz)
         with _readable(self.board.name):
             for first, counts in _recut(self._source(), n):
-                arrival_s = (first + len(counts)) / rate
-                yield SampleBlock(first, counts, arrival_s, indexed=True)
+                for a, b, off in cut(first, first + len(counts), self._off):
+                    part = counts[a - first : b - first]
+                    yield SampleBlock(a, part, b / rate, leads_off=off, indexed=True)
 
 
 def open_recording(
@@ -197,7 +202,17 @@ def _from_wfdb(where: _Place, hea: str, fs: float | None) -> Recording:
             first += len(values)
 
     board = Board(header.name, header.rate_hz, uv_per_count, bits, len(signals))
-    return Recording(board, tuple(signal.name for signal in signals), n_samples, source)
+    names = tuple(signal.name for signal in signals)
+    return Recording(board, names, n_samples, source, _electrode_off(where, hea, header, n_samples))
+
+
+def _electrode_off(where: _Place, hea: str, header: Header, n_samples: int) -> tuple[tuple[int, int], ...]:
+    """What our own recorder noted; its samples are kept, but mean nothing while an electrode is off."""
+    atr = hea[:-4] + ".atr"
+    if RECORDED not in header.comments or not where.holds(atr):
+        return ()
+    with where.open(atr) as stream:
+        return leads_off_spans(decode(stream.read(), atr), n_samples)
 
 
 def _check_matrix(where: _Place, name: str, group: tuple[Signal, ...]) -> None:
@@ -247,7 +262,7 @@ def _only(recording: Recording, lead: str | int, name: str) -> Recording:
             yield first, counts[:, k : k + 1]
 
     board = replace(recording.board, leads=1)
-    return Recording(board, (recording.lead_names[k],), recording.n_samples, source)
+    return replace(recording, board=board, lead_names=(recording.lead_names[k],), _source=source)
 
 
 def find_lead(names: tuple[str, ...], lead: str | int, name: str) -> int:

@@ -36,6 +36,7 @@ _TIME_UNITS = {
     "us": 1e-6, "µs": 1e-6, "usec": 1e-6, "micros": 1e-6, "microseconds": 1e-6,
 }  # fmt: skip
 _INDEX_NAMES = {"index", "sample", "no", "unnamed"}
+_PEAK = 1e30  # microvolt or counts; beyond it the scale would leave the range of a 32-bit float
 _SLOWEST_HZ, _FASTEST_HZ = 20.0, 20_000.0
 
 
@@ -122,6 +123,8 @@ def open_csv(opener: Callable[[], BinaryIO], name: str, fs: float | None) -> Csv
     rate_hz = fs if fs is not None else _rate(scan, name)
     known = [unit for unit in layout.units if unit is not None]
     unit = known[0] if known else None
+    if scan.peak * (unit or 1.0) > _PEAK:
+        raise RecordingError(f"{name}: values up to {scan.peak:g}", "an ECG", "Check columns and units.")
     factor = _factor(scan)
     ratios = np.array([1.0 if u is None or unit is None else u / unit for u in layout.units])
     return CsvFile(

@@ -200,7 +200,7 @@ def common_scale(signals: tuple[Signal, ...]) -> tuple[float | None, Floats]:
     keep their counts.
     """
     steps = np.array([signal.uv_per_count or 0.0 for signal in signals], np.float64)
-    reach = np.array([2.0 ** (FORMAT_BITS[s.fmt] - 1) + abs(s.baseline) for s in signals])
+    reach = np.array([2.0 ** (FORMAT_BITS[s.fmt] - 1) - 1 + abs(s.baseline) for s in signals])
     factors = np.ones(len(signals))
     volts = steps != 0
     if not volts.any():

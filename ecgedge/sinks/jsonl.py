@@ -69,6 +69,7 @@ def _window(message: Verdict) -> Json:
         "reasons": list(message.reasons),
         "quality": _number(message.quality.index, 4),
         "quality_reasons": list(message.quality.reasons),
+        "irregularity": _number(scores.irregularity),
         "provisional": bool(scores.provisional),
     }
 

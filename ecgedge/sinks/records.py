@@ -59,7 +59,8 @@ class RecordSink:
         self._closed = True
         for model, counts in sorted(self._verdicts.items()):
             shares = ", ".join(f"{counts[v]} {v}" for v in sorted(counts, key=lambda v: (-counts[v], v)))
-            self._line(f"{model}: {sum(counts.values())} records: {shares}")
+            n = sum(counts.values())
+            self._line(f"{model}: {n} record{'' if n == 1 else 's'}: {shares}")
         if self._problems:
             self._line(f"{self._problems} could not be read")
         self._line("Not a medical device.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ecgedge.messages import Beat, Counters, Episode, Gap, GapCause, Message, Segment, Status, Verdict
+from ecgedge.messages import Beat, Counters, Episode, Gap, GapCause, Message, Status, Verdict
 
 CAUSES = {
     "lost": "samples lost on the wire",
     "leads_off": "electrode off",
-    "missing": "no value in the recording",
+    "missing": "no value for this lead",
     "silent": "the board sent nothing",
     "reset": "the board restarted",
     "unplugged": "cable out",
@@ -50,7 +50,6 @@ class Summary:
     gap_seconds: dict[GapCause, float] = field(default_factory=dict)
     """Seconds without usable signal, by cause."""
     counters: Counters = field(default_factory=Counters)
-    segments: list[Segment] = field(default_factory=list)
 
     def add(self, message: Message) -> None:
         """Take one message into account."""
@@ -72,8 +71,6 @@ class Summary:
         elif isinstance(message, Status):
             self.counters = message.counters
             self._reach(message.time_s)
-        elif isinstance(message, Segment):
-            self.segments.append(message)
 
     def _reach(self, time_s: float) -> None:
         self.seconds = max(self.seconds, time_s)
@@ -95,7 +92,9 @@ class Summary:
                 f"{verdict} {percent(counts[verdict] / total)}"
                 for verdict in sorted(counts, key=lambda v: (v == "inconclusive", -counts[v], v))
             )
-            out.append(f"{model}: {total} windows" + (f": {shares}" if shares else ""))
+            out.append(
+                f"{model}: {total} window{'' if total == 1 else 's'}" + (f": {shares}" if shares else "")
+            )
             mine = [e for e in self.episodes.values() if e.model == model]
             found = f"{len(mine)} episode{'' if len(mine) == 1 else 's'}"
             out.append(f"{model}: AF burden {percent(self.burden(model))} in {found}")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ecgedge.training.recipe import Recipe
 
 FORMAT = 1
+_KEYS = {"format", "recipe", "inner", "state"}
 
 
 @dataclass
@@ -51,16 +52,16 @@ def load(path: Path) -> Checkpoint:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise DataError(f"no checkpoint {path.name}", str(path), "Train it first: ecgedge train") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except (pickle.UnpicklingError, RuntimeError, ValueError, LookupError, EOFError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path.name} cannot be read ({reason})", "an ecgedge checkpoint") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != FORMAT or set(content) != _KEYS:
         raise DataError(f"{path.name} is another kind of file", f"an ecgedge checkpoint of format {FORMAT}")
     recipe = recipes.from_table(content["recipe"], path.name)
     net = build(recipe.architecture, recipe.net)
     try:
         net.load_state_dict(content["state"])
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path.name} does not fit its recipe ({reason})", recipe.architecture) from None
     return Checkpoint(net.eval(), recipe, content["inner"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import lightning
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
+from ecgedge.errors import DataError
 from ecgedge.models import build
 
 if TYPE_CHECKING:
@@ -28,9 +30,21 @@ class WindowClassifier(lightning.LightningModule):
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Give the loss of one batch of crops."""
+        """Give the loss of one batch of crops.
+
+        Raises
+        ------
+        DataError
+            If the loss is no finite number: everything after it would be lost.
+        """
         x, label = batch
         loss: Tensor = self.loss(self.net(x.contiguous(memory_format=torch.channels_last)), label)
+        if not torch.isfinite(loss):
+            raise DataError(
+                f"the loss became {loss.item()} in epoch {self.current_epoch + 1}",
+                "a finite number",
+                "Lower peak_rate in the recipe; the last whole epoch is kept.",
+            )
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
@@ -51,6 +65,10 @@ class WindowClassifier(lightning.LightningModule):
         f1 = multiclass_f1_score(decided, reference, classes, average="macro")
         accuracy = multiclass_accuracy(decided, reference, classes, average="micro")
         self.log_dict({"inner_f1": f1, "inner_accuracy": accuracy}, prog_bar=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the recipe beside the weights, so that no other recipe goes on from them."""
+        checkpoint["recipe"] = dataclasses.asdict(self.recipe)
 
     def configure_optimizers(self) -> Any:
         """AdamW, no decay on norms and biases, one cycle over the whole run."""

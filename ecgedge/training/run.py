@@ -6,6 +6,13 @@ the same command is given again.
 
 from __future__ import annotations
 
+import logging
+import pickle
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +26,7 @@ from torch.utils.data import DataLoader
 
 from ecgedge.datasets import cinc2017
 from ecgedge.datasets.archive import data_root
+from ecgedge.errors import DataError
 from ecgedge.training import checkpoint, metrics
 from ecgedge.training import recipe as recipes
 from ecgedge.training.data import (
@@ -29,6 +37,10 @@ from ecgedge.training.data import (
     load_cinc2017,
 )
 from ecgedge.training.module import WindowClassifier
+from ecgedge.training.progress import Progress
+
+FEWEST_STEPS = 5
+"""The one-cycle schedule rises in the first quarter of the run and needs two steps for it."""
 
 
 def train(recipe: str, data: str | None = None, out: str = "runs", threads: int | None = None) -> Path:
@@ -37,41 +49,112 @@ def train(recipe: str, data: str | None = None, out: str = "runs", threads: int 
     Raises
     ------
     DataError
-        For an unknown recipe, missing data, or a loss that is not a number.
+        For an unknown recipe, missing data, a kept run of another recipe, or a loss that is no number.
+    KeyboardInterrupt
+        On Ctrl-C or SIGTERM; the same command goes on after the last whole epoch.
     """
     plan = recipes.load(recipe)
     root = data_root(data)
     if threads:
         torch.set_num_threads(threads)
     lightning.seed_everything(plan.seed, verbose=False)
-    fit_set, inner_set = training_sets(root, plan)
-    folder = Path(out) / plan.name
-    folder.mkdir(parents=True, exist_ok=True)
     module = WindowClassifier(plan)
-    crops = CropDataset(fit_set, plan, plan.seed)
-    batches = DataLoader(crops, plan.optimiser.batch, shuffle=True, drop_last=True)
-    inner = DataLoader(WindowDataset(inner_set, plan), 128)
-    last = folder / "last.ckpt"
-    trainer = lightning.Trainer(
-        max_epochs=plan.optimiser.epochs,
-        accelerator="auto",
-        devices=1,
-        gradient_clip_val=5.0,
-        detect_anomaly=False,
-        callbacks=[
-            EMAWeightAveraging(decay=plan.optimiser.ema_decay),
-            ModelCheckpoint(folder, filename="last", save_top_k=1, enable_version_counter=False),
-        ],
-        logger=CSVLogger(folder, name="log"),
-        log_every_n_steps=20,
+    folder = Path(out) / plan.name
+    kept = _kept(folder / "last.ckpt", plan)
+    progress = Progress(plan.optimiser.epochs)
+    progress.say("reading and conditioning the records")
+    fit_set, inner_set = training_sets(root, plan)
+    steps = len(fit_set.names) // plan.optimiser.batch * plan.optimiser.epochs
+    if steps < FEWEST_STEPS:
+        found = (
+            f"{len(fit_set.names)} records to fit on, {plan.optimiser.batch} a batch: {steps} steps in all"
+        )
+        raise DataError(found, f"{FEWEST_STEPS} or more", "Take smaller batches or more epochs.")
+    folder.mkdir(parents=True, exist_ok=True)
+    # In this process: a worker's copy of the crops' generator would give every epoch the same crops.
+    batches = DataLoader(
+        CropDataset(fit_set, plan, plan.seed), plan.optimiser.batch, shuffle=True, drop_last=True
     )
-    trainer.fit(module, batches, inner, ckpt_path=str(last) if last.exists() else None, weights_only=False)
+    inner = DataLoader(WindowDataset(inner_set, plan), 128)
+    with _lightning_hushed(), _interruptible():
+        trainer = lightning.Trainer(
+            max_epochs=plan.optimiser.epochs,
+            accelerator="auto",
+            devices=1,
+            gradient_clip_val=5.0,
+            callbacks=[
+                EMAWeightAveraging(decay=plan.optimiser.ema_decay),
+                ModelCheckpoint(folder, filename="last", save_top_k=1, enable_version_counter=False),
+                progress,
+            ],
+            logger=CSVLogger(folder, name="log"),
+            log_every_n_steps=1,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(module, batches, inner, ckpt_path=kept, weights_only=False)
+    # The averaged weights. Lightning itself puts them into the module at the end of training only: not when
+    # the kept run was already whole.
+    module.load_state_dict(
+        torch.load(folder / "last.ckpt", map_location="cpu", weights_only=False)["state_dict"]
+    )
+    progress.say("measuring the norms' statistics and scoring")
     net = module.net.to(memory_format=torch.contiguous_format)
     settle_norms(net, batches)
     figures = score(net, inner_set, plan)
     path = Path(out) / f"{plan.name}.pt"
     checkpoint.save(path, net.state_dict(), plan, figures)
+    progress.say(
+        f"wrote {path}: inner macro F1 {figures['macro_f1']:.3f}, accuracy {figures['accuracy']:.3f}"
+    )
     return path
+
+
+def _kept(last: Path, plan: recipes.Recipe) -> str | None:
+    """The checkpoint of an earlier, unfinished run of this very recipe, to go on from."""
+    if not last.exists():
+        return None
+    advice = f"Delete {last}, or choose another --out."
+    try:
+        content = torch.load(last, map_location="cpu", weights_only=False)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, LookupError, EOFError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{last.name} cannot be read ({reason})", "a kept training run", advice) from None
+    if not isinstance(content, dict) or content.get("recipe", asdict(plan)) != asdict(plan):
+        raise DataError(f"{last} was kept by a run of another recipe", plan.name, advice)
+    return str(last)
+
+
+@contextmanager
+def _lightning_hushed() -> Iterator[None]:
+    """Without Lightning's greetings, and without its advice that does not hold here."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # See batches: no workers on purpose.
+            warnings.filterwarnings("ignore", message=".*does not have many workers")
+            # Calls of Lightning's that newer versions of torch would have otherwise.
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"lightning\.")
+            # The run's own folder, gone on with on purpose.
+            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning turns Ctrl-C into exit code 1 and SIGTERM into 0, and goes deaf to further ones."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        if signal.getsignal(signal.SIGINT) is not before:
+            signal.signal(signal.SIGINT, before)
 
 
 def settle_norms(net: nn.Module, batches: DataLoader[Any]) -> None:

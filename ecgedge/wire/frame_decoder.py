@@ -38,12 +38,13 @@ class _Hello:
     board: Board
     boot: int
     next_index: int
+    streaming: bool
 
 
 def _parse_hello(content: bytes) -> _Hello | None:
     if len(content) < HELLO_HEAD.size:
         return None
-    _, _, rate, scale, bits, leads, _, boot, next_index, _, length = HELLO_HEAD.unpack_from(content)
+    _, _, rate, scale, bits, leads, flags, boot, next_index, _, length = HELLO_HEAD.unpack_from(content)
     name = content[HELLO_HEAD.size : HELLO_HEAD.size + length]
     # Bytes behind the name are a later revision's and are skipped (clause 3.9).
     if len(name) != length or length > MAX_NAME or not 1 <= leads <= MAX_LEADS or bits > 32:
@@ -53,7 +54,7 @@ def _parse_hello(content: bytes) -> _Hello | None:
     # The name goes to terminals and logs: nothing in it may steer them.
     text = "".join(c if c.isprintable() else "?" for c in name.decode(errors="replace"))
     board = Board(text, rate / 1000 if rate else None, scale or None, bits or None, leads)
-    return _Hello(board, boot, next_index)
+    return _Hello(board, boot, next_index, bool(flags & 1))
 
 
 def _unpack(content: bytes, width: int, leads: int, off: int) -> Floats:
@@ -111,9 +112,12 @@ class FrameDecoder:
         self._in_step = False
         self._board: Board | None = None
         self._boot = 0
+        self._hello_last: _Hello | None = None
+        self._announced = False  # by a hello that said "streaming"
         self._position = Unwrapper()
         self._waiting = _Waiting()
         self._start_s: float | None = None
+        self._arrival_s = 0.0
         self._version_said_s: float | None = None
 
     @property
@@ -136,6 +140,7 @@ class FrameDecoder:
         if self._start_s is None:
             self._start_s = chunk.arrival_s
         self._tally.bytes += len(chunk.data)
+        self._arrival_s = chunk.arrival_s
         for unit in self._splitter.push(chunk.data):
             self._unit(unit, chunk.arrival_s, out)
             self._in_step = True
@@ -147,7 +152,11 @@ class FrameDecoder:
         self._tally.discarded += self._splitter.flush()
         while self._waiting.blocks:
             self._tally.lost += self._waiting.blocks.popleft().n
-        return []
+        out: list[Board | SampleBlock | Status] = []
+        hello = self._hello_last
+        if hello is not None and not hello.streaming:  # what a stopped board has not sent never comes
+            self._tell_missed(hello.next_index, self._arrival_s, out)
+        return out
 
     def _unit(self, unit: bytes | None, now: float, out: list[Board | SampleBlock | Status]) -> None:
         if unit == b"":
@@ -183,8 +192,13 @@ class FrameDecoder:
             out.append(hello.board)
         if restarted:
             position.restart()
+            self._announced = True  # how long it was away the clock estimates, first samples included
         position.went_back = False
         self._boot = hello.boot
+        self._hello_last = hello
+        if not self._announced:
+            position.announce(hello.next_index)
+            self._announced = hello.streaming
 
     def _data(self, content: bytes, now: float, out: list[Board | SampleBlock | Status]) -> bool:
         if len(content) < DATA_HEAD.size:
@@ -197,6 +211,8 @@ class FrameDecoder:
         if self._board is not None and leads != self._board.leads:
             return False
         rate = None if self._board is None else self._board.rate_hz
+        if self._position.next_index is None:
+            self._tell_missed(index, now, out)
         first, time_us = self._position.data(index, device_us, n, rate)
         block = SampleBlock(
             first=first,
@@ -216,6 +232,17 @@ class FrameDecoder:
         self._tally.samples += block.n
         self._tally.leads_off += block.n if block.leads_off else 0
         out.append(block)
+
+    def _tell_missed(self, stands_at: int, now: float, out: list[Board | SampleBlock | Status]) -> None:
+        """Empty blocks at the index from which samples are missing and at that where the board stands.
+
+        Only hellos tell of samples that were lost before the first data frame or after the last.
+        """
+        since = self._position.missed(stands_at)
+        if since is not None and self._board is not None:
+            empty = np.empty((0, self._board.leads))
+            end = since + (stands_at - since) % (1 << 32)
+            out += [SampleBlock(first, empty, now, indexed=True) for first in (since, end)]
 
     def _hold(self, block: SampleBlock) -> None:
         waiting = self._waiting

@@ -83,11 +83,6 @@ class Reader:
         return None
 
     @property
-    def understands_commands(self) -> bool:
-        """Whether the sender may be one that takes commands."""
-        return any(row.commands for row, _ in self._trying)
-
-    @property
     def counters(self) -> Counters:
         """What has been read and dropped so far; while several protocols are tried, every byte counts
         as discarded."""

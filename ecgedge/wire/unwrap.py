@@ -20,12 +20,29 @@ class Unwrapper:
         """Unwrapped index that follows the last data frame; None before the first one."""
         self.went_back = False
         """True once an index fell behind; cleared by whoever has dealt with it."""
+        self._announced: int | None = None
 
     def restart(self) -> None:
         """The board has said that it started again: the next index and time are taken as they come."""
         self._first = None
         self.next_index = None
         self.went_back = False
+        self._announced = None
+
+    def announce(self, raw_index: int) -> None:
+        """The board has said, before any data, with which sample it would go on."""
+        if self.next_index is None:
+            self._announced = raw_index
+
+    def missed(self, raw_index: int) -> int | None:
+        """Unwrapped index of the first sample that never came, where the board now stands at ``raw_index``.
+
+        None where nothing is missing: between two data frames the frames themselves tell.
+        """
+        since = self._announced if self.next_index is None else self.next_index
+        if since is None or not 0 < (raw_index - since) % _SPAN < _HALF:
+            return None
+        return since
 
     def behind(self, raw_index: int) -> bool:
         """Whether an index lies behind what has already been received."""
@@ -43,7 +60,9 @@ class Unwrapper:
         rate_hz : declared rate, which tells how often the clock wrapped in a long pause
         """
         if self._first is None or self.next_index is None:
-            first, device_us = raw_index, raw_us
+            since = self.missed(raw_index)
+            first = raw_index if since is None else since + (raw_index - since) % _SPAN
+            device_us = raw_us
         else:
             back = self.behind(raw_index)
             ahead = (raw_index - self.next_index) % _SPAN

@@ -1,0 +1,27 @@
+"""``python -m benchmarks``: every benchmark, each in a process of its own, then README's tables."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+
+BENCHMARKS = ("rhythm_accuracy", "mitdb_replay", "beats", "stream_cost")
+
+
+def main() -> None:
+    """Run all; the first that fails ends it with its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--data", help="folder of the data sets (default: ECGEDGE_DATA)")
+    given = parser.parse_args()
+    place = ["--data", given.data] if given.data else []
+    for name in BENCHMARKS:
+        print(f"== {name}", flush=True)
+        code = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *place]).returncode
+        if code:
+            sys.exit(code)
+    subprocess.run([sys.executable, "-m", "benchmarks.tables"], check=True)
+
+
+if __name__ == "__main__":
+    main()

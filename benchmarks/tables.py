@@ -1,0 +1,264 @@
+"""Writes README's tables from the result files; ``python -m benchmarks.tables``.
+
+Each table stands between the markers ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import beats, mitdb_replay, report, rhythm_accuracy, stream_cost
+
+README = Path(__file__).parents[1] / "README.md"
+PARTS = {"validation": "validation records", "inner": "inner validation records, used to choose"}
+KINDS = {
+    "product": "int8 network with RR intervals",
+    "int8": "int8 network alone",
+    "float": "float network alone",
+}
+"""What the exporter measured and wrote into the manifest."""
+CLASS_WORDS = {"N": "sinus", "A": "AF", "O": "other", "~": "noise"}
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(cells) + " |" for cells in lines]
+
+
+def prose(text: str) -> list[str]:
+    """A paragraph in lines of README's width."""
+    return textwrap.wrap(text, 110, break_long_words=False, break_on_hyphens=False)
+
+
+def share(value: float | None, digits: int = 3) -> str:
+    """A number of 0 to 1; a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def percent(value: float | None) -> str:
+    """A share (0-1) in per cent."""
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def interval(row: report.Json, name: str) -> str:
+    """A figure with its bootstrap interval."""
+    low, high = row[f"{name}_interval"]
+    return f"{row[name]:.3f} ({low:.3f} to {high:.3f})"
+
+
+def source(result: report.Json) -> list[str]:
+    """Where the figures come from."""
+    seen = result["machine"]
+    hashes = ", ".join(f"{name} {facts['sha256'][:12]}" for name, facts in result["models"].items())
+    cores = f"{seen['cores_used']} of {seen['cores']} cores"
+    return prose(
+        f"`{result['command']}` on {result['date']}, ecgedge {result['ecgedge']}, {seen['cpu']} ({cores}, "
+        f"{seen['system']}), Python {seen['python']}{f'; model {hashes}' if hashes else ''}."
+    )
+
+
+def accuracy() -> list[str]:
+    """Rhythm verdicts on CinC 2017, and the replay of MIT-BIH."""
+    result = report.read("rhythm_accuracy")
+    out = []
+    for name, model in result["figures"]["models"].items():
+        out += [*headline(name, model, result["figures"]), "", *classes(model), ""]
+        out += [*silence(model, result["figures"]), ""]
+    out += [*source(result), ""]
+    return out + replay(report.read("mitdb_replay"))
+
+
+def headline(name: str, model: report.Json, figures: report.Json) -> list[str]:
+    """Accuracy and F1 on unseen records, and beside them those that the export measured."""
+    first, extra = rhythm_accuracy.REVISIONS
+    rows = [
+        (f"**on the device's path, {figures['records']} validation records**", model[first]),
+        (f"the same, labels {extra}", model[extra]),
+    ]
+    for part, what in PARTS.items():
+        for kind, words in KINDS.items():
+            row = model["manifest"][part].get(kind)
+            if row and (part, kind) != ("validation", "product"):  # the device's path is just that
+                rows.append((f"{words}, {row['records']} {what}", row))
+    cells = [
+        [what, interval(row, "accuracy"), interval(row, "macro_f1"), share(row["f1_mean_n_a_o"])]
+        for what, row in rows
+    ]
+    return table([name, "accuracy", "macro F1, 4 classes", "mean F1 of N, A, O"], cells)
+
+
+def classes(model: report.Json) -> list[str]:
+    """F1, recall, precision and silence by class, with the confusion matrix."""
+    row = model[rhythm_accuracy.REVISIONS[0]]
+    silent = model["conclusive"]["inconclusive_by_class"]
+    words = [f"{CLASS_WORDS[c]} ({c})" for c in row["f1"]]
+    cells = []
+    for k, (c, word) in enumerate(zip(row["f1"], words, strict=True)):
+        rates = [share(row[figure][c]) for figure in ("recall", "precision", "f1")]
+        cells.append([word, *rates, percent(silent[c]), *map(str, row["confusion"][k])])
+    decided = [f"decided {c}" for c in row["f1"]]
+    return table(["reference", "recall", "precision", "F1", "told *inconclusive*", *decided], cells)
+
+
+def silence(model: report.Json, figures: report.Json) -> list[str]:
+    """What the device commits itself to, and what stands behind the figures."""
+    sure = model["conclusive"]
+    low, high = sure["accuracy_interval"]
+    return prose(
+        "Brackets: 95 % bootstrap intervals over records. Labels are revision v2 unless said otherwise. "
+        "Recall, precision, F1 and the matrix take the best class of every record. On the device, "
+        f"{percent(sure['inconclusive_records'])} of the records ({percent(model['inconclusive_windows'])} "
+        f"of the windows) are *inconclusive* instead; on the other {sure['records']} the accuracy is "
+        f"{sure['accuracy']:.3f} ({low:.3f} to {high:.3f}). The set names no patients, so the split is by "
+        f"record; {figures['note']}."
+    )
+
+
+def replay(result: report.Json) -> list[str]:
+    """Samples and AF seconds of the replayed recordings."""
+    rows = []
+    for name, row in result["figures"]["records"].items():
+        sent = f"{row['delivered']} + {row['in_gaps']} of {row['sent']}"
+        found = f"{row['af_s']:.0f} s in {len(row['af_episodes'])}"
+        known = f"{row['reference_af_s']:.0f} s in {row['reference_af_episodes']}"
+        overlaps = f"{row['common_s']:.0f} s, {row['af_in_flutter_s']:.0f} s"
+        rates = [share(row["duration_sensitivity"], 2), share(row["duration_ppv"], 2)]
+        rows.append([name, sent, found, known, overlaps, *rates])
+    head = ["MIT-BIH record", "samples delivered + in gaps", "AF found, episodes", "reference AF"]
+    head += ["found within reference AF, flutter", "sensitivity", "+P"]
+    text = (
+        "**A first look at AF episodes**, on another population and another recorder: whole records replayed "
+        "as frames through a pseudo-terminal, shared seconds against the annotated rhythm. Episodes "
+        "below 30 s are not told, and flutter counts as not AF. It is no scoring after EC57, and three "
+        "records prove nothing."
+    )
+    return [*prose(text), "", *table(head, rows), "", *source(result)]
+
+
+def fine_percent(value: float) -> str:
+    """A share (0-1) in per cent with two decimals."""
+    return f"{100 * value:.2f} %"
+
+
+def heartbeats() -> list[str]:
+    """R peaks on MIT-BIH and LUDB, and beside other detectors under noise."""
+    result = report.read("beats")
+    figures = result["figures"]
+    sets = {
+        "MIT-BIH, 48 whole records, first lead": figures["mitdb"]["pooled"],
+        f"LUDB, {figures['ludb_ii']['records']} records, lead II": figures["ludb_ii"]["pooled"],
+    }
+    rows = [
+        [
+            *(name, str(row["beats"]), str(row["missed"]), str(row["extra"])),
+            *(fine_percent(row["sensitivity"]), fine_percent(row["ppv"])),
+        ]
+        for name, row in sets.items()
+    ]
+    noise = figures["electrode_motion"]
+    names = list(noise["pooled"]["clean"])
+    compared = [
+        [condition, *(f"{fine_percent(row[n]['sensitivity'])}, {fine_percent(row[n]['ppv'])}" for n in names)]
+        for condition, row in noise["pooled"].items()
+    ]
+    versions = ", ".join(f"{name} {version}" for name, version in noise["versions"].items())
+    return [
+        *table(["beats, within 150 ms", "annotated", "missed", "extra", "sensitivity", "+P"], rows),
+        "",
+        *prose(
+            f"Under electrode-motion noise (sensitivity, +P): the first {noise['minutes']:g} minutes of all "
+            f"{noise['records']} MIT-BIH records, scored after minute 5, noise in every other two minutes "
+            f"from there on. The other two ({versions}) look at the whole signal at once."
+        ),
+        "",
+        *table(["signal to noise", *names], compared),
+        "",
+        *source(result),
+    ]
+
+
+def limit(figures: report.Json, name: str, unit: str) -> str:
+    """A target in words, and whether it was missed."""
+    side = "at least" if name == "times_real_time" else "at most"
+    missed = "" if figures["met"][name] else ": **missed**"
+    return f"{side} {figures['targets'][name]:g}{unit}{missed}"
+
+
+def middle(row: report.Json, digits: int) -> str:
+    """Median of several runs, with the least and the greatest."""
+    return f"{row['median']:.{digits}f} ({row['min']:.{digits}f} to {row['max']:.{digits}f})"
+
+
+def form_rows(figures: report.Json, form: str) -> list[list[str]]:
+    """Speed and memory of the command in one output format."""
+    run, what = figures[form], f"`--format {form}`"
+    used = f"{run['cpu_s']['median']:.1f} s of processor time in {run['wall_s']['median']:.1f} s"
+    pace = f"{middle(run['times_real_time'], 0)} times real time; {used}"
+    memory = f"{middle(run['peak_resident_mb'], 1)} MB"
+    return [
+        [f"{figures['stream_s']:.0f} s of stream, {what}", pace, limit(figures, "times_real_time", "")],
+        [f"peak resident memory, {what}", memory, limit(figures, "peak_resident_mb", " MB")],
+    ]
+
+
+def speed() -> list[str]:
+    """Speed, memory and start of a stream, beside their targets."""
+    result = report.read("stream_cost")
+    figures = result["figures"]
+    sizes = figures["bundle_bytes"]
+    start = f"{middle(figures['first_sample_s'], 2)} s"
+    start += f"; up to {figures['first_sample_cpu_s']['median']:.2f} s of processor time"
+    rows = [row for form in stream_cost.FORMS for row in form_rows(figures, form)]
+    rows.append(["start to first line of JSON", start, limit(figures, "first_sample_s", " s")])
+    rows.append(["int8 model", f"{figures['reached']['model_kb']:.0f} kB", limit(figures, "model_kb", " kB")])
+    rows.append(["all files of the bundle", f"{sum(sizes.values()) / 1000:.0f} kB", "-"])
+    rows += [[f"`import {name}`", f"{middle(run, 2)} s", "-"] for name, run in figures["import_s"].items()]
+    text = (
+        f"`{stream_cost.STREAM}`: the whole command from start to end, the simulated board in the same "
+        f"process included. Median of {figures['first_sample_s']['runs']} runs, least and greatest in "
+        "brackets; files already in the system's cache. The first line of JSON follows one second of "
+        "signal, so the first decoded sample came before it. The load average was "
+        f"{result['machine']['load_average']:g} at the end: where other programs compete for the cores, "
+        "processor time says more than time on the clock."
+    )
+    return [*prose(text), "", *table(["", "measured", "target"], rows), "", *source(result)]
+
+
+SECTIONS: dict[str, Callable[[], list[str]]] = {"accuracy": accuracy, "beats": heartbeats, "speed": speed}
+RESULTS = {
+    "rhythm_accuracy": rhythm_accuracy,
+    "mitdb_replay": mitdb_replay,
+    "beats": beats,
+    "stream_cost": stream_cost,
+}
+"""Every result file with the benchmark that writes it."""
+
+
+def rendered(text: str) -> str:
+    """README's text with every table written anew.
+
+    Raises
+    ------
+    ValueError
+        If a table's markers are not there exactly once.
+    """
+    for name, lines in SECTIONS.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        if (text.count(begin), text.count(end)) != (1, 1):
+            raise ValueError(f"the markers {begin} and {end} must stand in README once each")
+        before, _, rest = text.partition(begin)
+        text = "\n".join([before + begin, *lines(), end + rest.partition(end)[2]])
+    return text
+
+
+def main() -> None:
+    """Write README."""
+    README.write_text(rendered(README.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"{README.name}: {', '.join(SECTIONS)} written")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""The commands ``convert``, ``plot`` and ``score``: files in, files or tables out.
+
+The first two need packages that extras bring.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecgedge.errors import MissingExtraError, UsageError
+
+_EXTRAS = {"edfio": "convert", "pyarrow": "convert", "matplotlib": "plot"}
+_PATH = typer.Argument(metavar="PATH", help="A WFDB record (.hea, .dat, .mat) or a CSV file.")
+_RATE = typer.Option("--fs", metavar="HZ", help="Samples per second, where the recording does not tell.")
+
+
+class To(str, Enum):
+    """What a recording can be turned into."""
+
+    edf = "edf"
+    csv = "csv"
+    parquet = "parquet"
+
+
+class Tables(str, Enum):
+    """How tables are written."""
+
+    text = "text"
+    jsonl = "jsonl"
+    md = "md"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give the command line these commands."""
+    app.command()(convert)
+    app.command()(plot)
+    app.command()(score)
+
+
+def convert(
+    path: Annotated[Path, _PATH],
+    to: Annotated[To, typer.Option("--to", help="The format wanted.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="[the record's name, in this folder]")
+    ] = None,
+    fs: Annotated[float | None, _RATE] = None,
+) -> None:
+    """Turn a recording into EDF+, CSV or Parquet; gaps stay gaps (edf, parquet: extra convert)."""
+    from ecgedge.convert import convert as run
+
+    with _extra():
+        typer.echo(run(path, to.value, out, fs))
+
+
+def plot(
+    path: Annotated[Path, _PATH],
+    from_: Annotated[float, typer.Option("--from", metavar="SECONDS", help="Where to begin.")] = 0.0,
+    to: Annotated[
+        float | None, typer.Option("--to", metavar="SECONDS", help="Where to end. [60 s later]")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="PNG, SVG or PDF. [the record's name, in this folder]"),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME|PATH", help="Model bundle.")
+    ] = "efficientecg-s",
+    lead: Annotated[
+        str | None, typer.Option("--lead", metavar="NAME|NUMBER", help="Lead to draw. [0]")
+    ] = None,
+    fs: Annotated[float | None, _RATE] = None,
+) -> None:
+    """Draw a strip on ECG paper with beats, episodes, quality and verdicts (extra plot)."""
+    from ecgedge.plot import plot as run
+
+    with _extra():
+        typer.echo(run(path, out, model=model, from_s=from_, to_s=to, lead=lead, fs=fs))
+
+
+def score(
+    reference: Annotated[
+        Path, typer.Argument(metavar="REFERENCE", help="A WFDB annotation file, or a folder of them.")
+    ],
+    test: Annotated[Path, typer.Argument(metavar="TEST", help="The same, of what is to be judged.")],
+    annotators: Annotated[
+        tuple[str, str],
+        typer.Option("--annotators", metavar="REF TEST", help="Endings of the files in folders."),
+    ] = ("atr", "ecg"),
+    skip: Annotated[
+        float, typer.Option("--skip", metavar="SECONDS", help="Learning period that is left out.")
+    ] = 300.0,
+    fs: Annotated[
+        float | None, typer.Option("--fs", metavar="HZ", help="Samples per second, where no header tells.")
+    ] = None,
+    format_: Annotated[
+        Tables, typer.Option("--format", help="Tables for people, JSON lines, or Markdown.")
+    ] = Tables.text,
+) -> None:
+    """Score annotations against a reference, after ANSI/AAMI EC57: beats, runs, AF episodes."""
+    if not (math.isfinite(skip) and skip >= 0):
+        raise UsageError(f"--skip {skip:g}", "a number of seconds, 0 or more")
+    if fs is not None and not (math.isfinite(fs) and fs > 0):
+        raise UsageError(f"--fs {fs:g}", "a number above 0")
+    from ecgedge.scoring.report import report
+
+    lines, remarks = report(reference, test, annotators, skip, fs, format_.value)
+    for line in lines:
+        typer.echo(line)
+    for remark in remarks:
+        print(f"ecgedge: {remark}", file=sys.stderr)
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    """Say in one line which extra is missing, or that what it brought does not work here."""
+    try:
+        yield
+    except ImportError as error:
+        package = (error.name or "").partition(".")[0]
+        extra = _EXTRAS.get(package)
+        if extra is None and not isinstance(error, ModuleNotFoundError):
+            raise MissingExtraError(f"a package cannot be imported: {error}") from None
+        if extra is None:
+            raise
+        raise MissingExtraError(
+            f"this command needs {package}, which is not installed",
+            advice=f"In a checkout: pip install '.[{extra}]'",
+        ) from None

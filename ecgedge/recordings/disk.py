@@ -1,0 +1,77 @@
+"""The file system as far as the writers of records use it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+class DiskFile:
+    """An open file that is written at given places, without buffers of ours."""
+
+    def __init__(self, path: Path, mode: str) -> None:
+        self._file = path.open(mode, buffering=0)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Write all of ``data``; OSError where that fails, with part of it perhaps written."""
+        self._file.seek(offset)
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to ``size`` bytes."""
+        self._file.truncate(size)
+
+    def sync(self) -> None:
+        """Return when what was written would survive a power cut."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._file.close()
+
+
+class Disk:
+    """The file system as far as the writers use it; tests put another in its place."""
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder, and those above it."""
+        path.mkdir(parents=True, exist_ok=True)
+
+    def create(self, path: Path) -> DiskFile:
+        """Open a new, empty file."""
+        return DiskFile(path, "wb")
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Put ``data`` in the place of a file: a reader, even after a power cut, finds the old or the new."""
+        beside = path.with_name(path.name + ".new")
+        file = DiskFile(beside, "wb")
+        try:
+            file.write(0, data)
+            file.sync()
+        finally:
+            file.close()
+        beside.replace(path)
+
+    def reopen(self, path: Path) -> DiskFile:
+        """Open a file that is there."""
+        return DiskFile(path, "r+b")
+
+    def sync_folder(self, path: Path) -> None:
+        """Return when new names in a folder would survive a power cut."""
+        if os.name != "posix":
+            return
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, if it is there and can be removed."""
+        with suppress(OSError):
+            path.unlink()
+        with suppress(OSError):
+            path.with_name(path.name + ".new").unlink()

@@ -1,0 +1,142 @@
+"""How a record's samples and header are laid out in WFDB files, for writing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ecgedge.messages import Floats
+
+    Ints = npt.NDArray[np.int32]
+
+RECORDED = "recorded by ecgedge, not a medical device"
+"""The comment by which a record of our own recorder is known."""
+_BITS = {"16": 16, "24": 24}
+_MOST_STEPS = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How samples are kept in a ``.dat`` file."""
+
+    rate_hz: float
+    fmt: str
+    """Sample format: ``16`` or ``24``."""
+    leads: int = 1
+    uv_per_count: float | None = None
+    """Microvolt per count; None where unknown."""
+    bits: int | None = None
+    """Resolution of the converter."""
+    steps: float = 1.0
+    """Stored steps per count: 1, except for senders of decimals and of numbers beyond 24 bits."""
+    lead_names: tuple[str, ...] = ()
+
+    @property
+    def reach(self) -> int:
+        """Largest value that can be stored; the one below its negative means "no sample"."""
+        return (1 << (_BITS[self.fmt] - 1)) - 1
+
+    def holds(self, counts: Floats) -> bool:
+        """Whether all counts can be stored as they are."""
+        known = counts[np.isfinite(counts)] * self.steps
+        if known.size and float(np.abs(known).max()) > self.reach:
+            return False
+        return self.steps != 1.0 or bool(np.all(known == np.rint(known)))
+
+    def quantise(self, counts: Floats) -> Ints:
+        """Values as they are stored, int32; not a number becomes "no sample"."""
+        steps = np.clip(np.rint(counts * self.steps), -self.reach, self.reach)
+        return np.where(np.isfinite(counts), steps, -self.reach - 1).astype("<i4")
+
+    def pack(self, values: Ints) -> bytes:
+        """Bytes of stored values of shape (n, leads)."""
+        if self.fmt == "16":
+            return values.astype("<i2").tobytes()
+        return np.ascontiguousarray(values, "<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+
+
+def choose_layout(
+    counts: Floats,
+    rate_hz: float,
+    uv_per_count: float | None = None,
+    bits: int | None = None,
+    lead_names: tuple[str, ...] = (),
+) -> Layout:
+    """Format 16, or 24 where the board has more than 16 bits or the counts need it.
+
+    Counts that are no integers are stored in steps of a thousandth, and those beyond 24 bits in coarser
+    steps than 1; neither comes from a converter, but text lines may carry them.
+    """
+    fmt = "24" if bits is not None and bits > 16 else "16"
+    for candidate in dict.fromkeys((fmt, "24")):
+        layout = Layout(rate_hz, candidate, counts.shape[1], uv_per_count, bits, 1.0, lead_names)
+        if layout.holds(counts):
+            return layout
+    most = float(np.nanmax(np.abs(counts)))
+    room = layout.reach / 4 / most if most > 0 else _MOST_STEPS
+    steps = min(_MOST_STEPS, 10.0 ** np.floor(np.log10(room)))
+    return Layout(rate_hz, "24", counts.shape[1], uv_per_count, bits, float(steps), lead_names)
+
+
+def header_text(
+    name: str,
+    layout: Layout,
+    n_samples: int | None = None,
+    started: datetime | None = None,
+    comments: Iterable[str] = (),
+    sums: tuple[tuple[int, int], ...] = (),
+) -> str:
+    """Text of a ``.hea`` file with one ``.dat`` beside it.
+
+    Parameters
+    ----------
+    n_samples : None leaves it to the size of the ``.dat``; then ``started`` finds no place
+    started : time of the first sample
+    sums : first value and sum of the values of each lead, where known
+    """
+    rate = layout.rate_hz
+    record = f"{name} {layout.leads} {int(rate) if rate == int(rate) else repr(rate)}"
+    if n_samples is not None:
+        record += f" {n_samples}"
+        if started is not None:
+            record += f" {started:%H:%M:%S}.{started.microsecond // 1000:03d} {started:%d/%m/%Y}"
+    if layout.uv_per_count is None:
+        gain, unit = layout.steps, "adu"
+    else:
+        gain, unit = layout.steps * 1000.0 / layout.uv_per_count, "mV"
+    bits = layout.bits or _BITS[layout.fmt]
+    lines = [record]
+    for k in range(layout.leads):
+        lead = layout.lead_names[k] if k < len(layout.lead_names) else f"lead {k}"
+        start, total = sums[k] if sums else (0, 0)
+        checksum = (total + 0x8000) % 0x10000 - 0x8000
+        lines.append(f"{name}.dat {layout.fmt} {gain!r}(0)/{unit} {bits} 0 {start} {checksum} 0 {lead}")
+    lines += [f"# {comment}" for comment in comments]
+    return "\n".join(lines) + "\n"
+
+
+def start_time(header: str) -> datetime | None:
+    """When the first sample was taken, as the text of a header tells; None where it does not.
+
+    A time without a zone (the field of the record line has none) is returned without one.
+    """
+    for line in header.splitlines():
+        words = line.lstrip("# ").split()
+        with suppress(ValueError):
+            if line.startswith("#") and words[:1] == ["started"] and len(words) == 2:
+                return datetime.fromisoformat(words[1])
+    record = next((line.split() for line in header.splitlines() if line.strip() and line[0] != "#"), [])
+    if len(record) < 6:
+        return None
+    for pattern in ("%H:%M:%S.%f %d/%m/%Y", "%H:%M:%S %d/%m/%Y"):
+        with suppress(ValueError):
+            return datetime.strptime(f"{record[4]} {record[5]}", pattern)
+    return None

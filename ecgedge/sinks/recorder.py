@@ -1,0 +1,374 @@
+"""The recorder: the stream's samples, beats, rhythm and events kept on disk.
+
+A session is a folder, named by its start in UTC, with ``events.jsonl`` (what ``--format jsonl`` prints)
+and WFDB records of up to an hour, ``ecg-000`` and so on. Samples reach the operating system at most
+``FLUSH_S`` late and the disk at most ``SYNC_S`` late, so that a killed program loses less than a second
+and a power cut less than ``SYNC_S + FLUSH_S`` and the time of one sync. Annotations wait one more second
+for beats that are found late; a rhythm change is known, and written, when its episode is.
+
+A disk that is full or gone ends the recording, not the stream: it is said once, tried again every
+``RETRY_S``, and goes on in a new record.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from math import ceil, floor, inf
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecgedge.messages import Beat, Episode, Gap, SampleBlock, Segment, Status, Verdict
+from ecgedge.recordings.annotations import LEADS_OFF, LEADS_ON, NOTE, RHYTHM, Annotation
+from ecgedge.recordings.disk import Disk, DiskFile
+from ecgedge.recordings.layout import RECORDED, choose_layout
+from ecgedge.recordings.writer import RecordWriter
+from ecgedge.sinks.jsonl import JsonLinesSink
+
+if TYPE_CHECKING:
+    from ecgedge.messages import Floats, Message
+
+FLUSH_S = 0.5
+"""Samples are handed to the operating system when this many seconds of them are held."""
+SYNC_S = 10.0
+"""Seconds between two syncs to the disk."""
+SETTLED_S = 1.0
+"""Annotations further back than this are written; later news about older samples rewrites the file."""
+RECORD_S = 3600.0
+"""Seconds of stream after which a new record begins, at whole multiples."""
+LONGEST_FILL_S = 60.0
+"""A longer gap is not filled with "no sample" but begins a new record."""
+RETRY_S = 10.0
+"""Seconds after which a disk that failed is tried again."""
+
+
+class EventLog:
+    """``events.jsonl``: whole lines, written at a known place, so that a torn line is written over."""
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        self._file: DiskFile = disk.create(path)
+        self._size = 0
+        self._held: list[str] = []
+
+    def add(self, body: dict[str, object]) -> None:
+        """Take one object."""
+        self._held.append(json.dumps(body, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def forget(self) -> None:
+        """Drop what could not be written."""
+        self._held = []
+
+    def flush(self) -> None:
+        """Hand everything to the operating system."""
+        data = "".join(self._held).encode()
+        if data:
+            self._file.write(self._size, data)
+            self._size += len(data)
+        self._held = []
+
+    def sync(self) -> None:
+        """Have the disk keep what was flushed."""
+        self._file.sync()
+
+    def close(self) -> None:
+        """Leave whole lines only, and close."""
+        try:
+            self._file.truncate(self._size)
+        finally:
+            self._file.close()
+
+
+class _Part:
+    """A record in the making, and where it lies in the stream."""
+
+    def __init__(self, writer: RecordWriter, segment: Segment, first: int, until: int) -> None:
+        self.writer, self.segment, self.first, self.until = writer, segment, first, until
+        self.leads_off = False
+        self.closed = False
+
+    @property
+    def last(self) -> int:
+        """One past its last stream sample."""
+        return self.first + self.writer.samples.n
+
+    def covers(self, sample: int) -> bool:
+        return self.first <= sample and (not self.closed or sample < self.last)
+
+    def annotate(self, sample: int, symbol: str, aux: str = "") -> None:
+        # Readers take a note at sample 0 for a definition of the file.
+        at = max(sample - self.first, 1 if symbol == NOTE else 0)
+        self.writer.annotations.add(Annotation(at, symbol, aux=aux))
+
+    def settled(self, newest: int) -> float:
+        return newest - self.first - SETTLED_S * self.segment.rate_hz
+
+
+class Recorder:
+    """A sink that records; needs the SampleBlocks of the stream beside its events.
+
+    Parameters
+    ----------
+    folder : where session folders go; made when needed
+    tell : told, in one line, when recording stops for a fault and when it goes on
+    disk, clock, now : the outside world, for tests
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        tell: Callable[[str], None],
+        *,
+        disk: Disk | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self._root, self._tell = folder, tell
+        self._disk, self._clock, self._now = disk or Disk(), clock, now
+        self._encoder = JsonLinesSink()
+        self._segment: Segment | None = None
+        self._began: datetime | None = None
+        self._folder: Path | None = None
+        self._events: EventLog | None = None
+        self._record: _Part | None = None
+        self._previous: _Part | None = None
+        self._n_records = 0
+        self._model: str | None = None
+        self._episodes: dict[int, int | None] = {}  # onset: offset, None while open
+        self._broken = False
+        self._retry_s = 0.0
+        self._flushed_s = self._synced_s = clock()
+        self._is_closed = False
+
+    @property
+    def folder(self) -> Path | None:
+        """The session's folder, once there is one."""
+        return self._folder
+
+    def write(self, message: Message) -> None:
+        """Record one message; a disk that fails is told and stops the recording, never the stream."""
+        body = self._encoder.encode(message)
+        if isinstance(message, Segment):
+            self._segment = message
+        elif isinstance(message, Episode):
+            self._follow(message)
+        elif isinstance(message, Verdict) and self._model is None:
+            self._model = message.scores.model
+        if self._is_closed or (self._broken and self._clock() < self._retry_s):
+            return
+        try:
+            self._open_session()
+            if body is not None and self._events is not None:
+                self._events.add(body)
+            self._take(message)
+            self._keep_up(message)
+        except OSError as error:
+            self._fail(error)
+
+    def problem(self, text: str) -> None:
+        """Nothing to record: problems are for the screen."""
+
+    def close(self) -> None:
+        """Finish the records; a second call does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            self._finish(self._previous)
+            self._finish(self._record)
+            if self._events is not None:
+                self._events.flush()
+                self._events.sync()
+        except OSError as error:
+            self._fail(error)
+        if self._events is not None:
+            with suppress(OSError):
+                self._events.close()
+
+    # -- messages ------------------------------------------------------------------------------------
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, SampleBlock):
+            self._block(message)
+        elif isinstance(message, Beat):
+            self._annotate(message.sample, "N")
+        elif isinstance(message, Gap):
+            self._gap(message)
+        elif isinstance(message, Episode):
+            self._label_rhythm()
+
+    def _annotate(self, sample: int, symbol: str, aux: str = "") -> None:
+        for part in (self._record, self._previous):
+            if part is not None and part.covers(sample):
+                part.annotate(sample, symbol, aux)
+                return
+
+    def _gap(self, gap: Gap) -> None:
+        """Note a gap. Loose electrodes are noted as they come, from the samples themselves."""
+        if gap.cause == "leads_off" or gap.seconds > LONGEST_FILL_S:
+            return
+        about = "about " if gap.estimated else ""
+        self._annotate(gap.first, NOTE, f"gap: {about}{gap.n} samples {gap.cause}")
+
+    def _follow(self, episode: Episode) -> None:
+        """Keep the episodes of the first model; labels are drawn from them."""
+        self._model = self._model or episode.model
+        if episode.model == self._model:
+            self._episodes[episode.onset] = None if episode.state == "open" else episode.offset
+
+    def _label_rhythm(self) -> None:
+        for part in (self._previous, self._record):
+            if part is not None:
+                part.writer.annotations.set_rhythm(self._rhythm(part))
+
+    def _rhythm(self, part: _Part) -> list[Annotation]:
+        """AF episodes as changes of rhythm inside one record."""
+        end = part.last if part.closed else inf
+        out = []
+        for onset, offset in sorted(self._episodes.items()):
+            stop = inf if offset is None else offset
+            if onset >= end or stop <= part.first:
+                continue
+            out.append(Annotation(max(onset, part.first) - part.first, RHYTHM, aux="(AFIB"))
+            if stop < end:
+                out.append(Annotation(int(stop) - part.first, RHYTHM, aux="(N"))
+        return out
+
+    # -- samples -------------------------------------------------------------------------------------
+
+    def _block(self, block: SampleBlock) -> None:
+        first, counts = block.first, block.counts
+        while len(counts):
+            part = self._part_for(first, counts)
+            n = min(len(counts), part.until - first)
+            if block.leads_off != part.leads_off:
+                part.leads_off = block.leads_off
+                part.annotate(first, NOTE, LEADS_OFF if block.leads_off else LEADS_ON)
+            part.writer.samples.append(counts[:n])
+            first, counts = first + n, counts[n:]
+
+    def _part_for(self, first: int, counts: Floats) -> _Part:
+        """The record that a sample goes to: the open one, filled up to there, or a new one."""
+        part, segment = self._record, self._segment
+        assert segment is not None, "samples come after their Segment"
+        if part is not None:
+            missing = first - part.last
+            same = part.segment.rate_hz == segment.rate_hz and part.segment.board == segment.board
+            short = 0 <= missing <= LONGEST_FILL_S * segment.rate_hz and first < part.until
+            if same and short and part.writer.layout.holds(counts):
+                if missing:
+                    part.writer.samples.fill(missing)
+                return part
+            self._rotate()
+        return self._open_record(segment, first, counts)
+
+    def _open_record(self, segment: Segment, first: int, counts: Floats) -> _Part:
+        assert self._folder is not None
+        assert self._began is not None
+        rate, board = segment.rate_hz, segment.board
+        time_s = segment.time_s + (first - segment.first) / rate
+        boundary_s = (floor(time_s / RECORD_S + 1e-9) + 1) * RECORD_S
+        until = segment.first + ceil((boundary_s - segment.time_s) * rate - 1e-6)
+        names = ("ECG",) if board.leads == 1 else ()
+        writer = RecordWriter(
+            self._folder,
+            f"ecg-{self._n_records:03d}",
+            choose_layout(counts, rate, board.uv_per_count, board.bits, names),
+            started=self._began + timedelta(seconds=time_s),
+            comments=(
+                f"first stream sample {first}, second {time_s:.3f} of the stream",
+                f"board {board.name}",
+                "N marks a beat of any class; (AFIB to (N is an AF episode found by a model",
+                RECORDED,
+            ),
+            disk=self._disk,
+        )
+        self._n_records += 1
+        self._record = _Part(writer, segment, first, max(until, first + 1))
+        self._label_rhythm()
+        return self._record
+
+    def _rotate(self) -> None:
+        """End the record's samples; its annotations stay open for what is learned later."""
+        self._finish(self._previous)
+        self._previous, self._record = self._record, None
+        if self._previous is not None:
+            self._previous.closed = True
+            self._previous.writer.flush(-1)
+            oldest = self._previous.first
+            self._episodes = {on: off for on, off in self._episodes.items() if off is None or off > oldest}
+
+    def _finish(self, part: _Part | None) -> None:
+        if part is not None:
+            part.closed = True
+            part.writer.annotations.set_rhythm(self._rhythm(part))
+            part.writer.finish()
+
+    # -- the disk ------------------------------------------------------------------------------------
+
+    def _open_session(self) -> None:
+        """Make the session's folder and event log, at the first message or after a fault."""
+        if self._began is None:
+            self._began = self._now()
+        if self._folder is None:
+            stamp = f"{self._began:%Y%m%dT%H%M%SZ}"
+            names = [stamp, *(f"{stamp}-{k}" for k in range(2, 1000))]
+            self._disk.make_folder(self._root)
+            folder = next(f for f in (self._root / name for name in names) if not f.exists())
+            self._disk.make_folder(folder)
+            self._folder = folder
+            self._disk.sync_folder(self._root)
+        if self._events is None:
+            self._events = EventLog(self._disk, self._folder / "events.jsonl")
+
+    def _keep_up(self, message: Message) -> None:
+        """Flush and sync where it is time."""
+        now, part = self._clock(), self._record
+        stopped = isinstance(message, Status) and message.state in ("silent", "unplugged", "ended")
+        held = part.writer.samples.held / part.segment.rate_hz if part is not None else 0.0
+        if held >= FLUSH_S or now - self._flushed_s >= FLUSH_S or stopped:
+            self._flush()
+            self._flushed_s = now
+        if now - self._synced_s >= SYNC_S or stopped:
+            self._sync()
+            self._synced_s = self._clock()
+
+    def _flush(self) -> None:
+        newest = self._record.last if self._record is not None else 0
+        for part in (self._previous, self._record):
+            if part is not None:
+                part.writer.flush(part.settled(newest))
+        if self._events is not None:
+            self._events.flush()
+        if self._broken and self._record is not None:
+            self._broken = False
+            self._tell(f"recording again, in {self._record.writer.name} of {self._folder}")
+
+    def _sync(self) -> None:
+        for part in (self._previous, self._record):
+            if part is not None:
+                part.writer.sync()
+        if self._events is not None:
+            self._events.sync()
+
+    def _fail(self, error: OSError) -> None:
+        """Let go of the records as they are; the events stay open, to go on in the same file."""
+        for part in (self._previous, self._record):
+            if part is None:
+                continue
+            if part.writer.readable:
+                part.writer.close()
+            else:
+                part.writer.remove()
+                self._n_records -= 1
+        self._previous = self._record = None
+        if self._events is not None:
+            self._events.forget()
+        self._retry_s = self._clock() + RETRY_S
+        if not self._broken:
+            self._broken = True
+            reason = error.strerror or str(error)
+            going = "" if self._is_closed else "; the stream goes on, recording is tried again"
+            self._tell(f"recording to {self._root} stopped: {reason}{going}")

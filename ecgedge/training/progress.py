@@ -1,0 +1,60 @@
+"""What a training run tells a terminal: one line an epoch, kept up to date within it. Piped: nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from lightning.pytorch.callbacks import Callback
+
+REFRESH_S = 0.5
+_CLEAR = "\r\x1b[K"
+
+
+class Progress(Callback):
+    """Lines on standard error, if that is a terminal.
+
+    Parameters
+    ----------
+    epochs : of the whole run
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+        self._shown = sys.stderr.isatty()
+        self._began = self._refreshed = 0.0
+
+    def say(self, text: str, end: str = "\n") -> None:
+        """Write over the current line."""
+        if self._shown:
+            print(f"{_CLEAR}{text}", end=end, file=sys.stderr, flush=True)
+
+    def _epoch(self, trainer: Any) -> str:
+        return f"epoch {trainer.current_epoch + 1:{len(str(self._epochs))}}/{self._epochs}"
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Start the epoch's watch."""
+        self._began = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Show how far the epoch is, now and then."""
+        now = time.monotonic()
+        if now - self._refreshed >= REFRESH_S:
+            self._refreshed = now
+            self.say(f"{self._epoch(trainer)}  batch {batch_idx + 1}/{trainer.num_training_batches}", end="")
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Show the epoch's figures: those of the averaged weights, on the inner validation records."""
+        figures = trainer.callback_metrics
+        self.say(
+            f"{self._epoch(trainer)}  loss {figures['train_loss']:.3f}  "
+            f"inner macro F1 {figures['inner_f1']:.3f}  accuracy {figures['inner_accuracy']:.3f}  "
+            f"{time.monotonic() - self._began:.0f} s"
+        )
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Leave a clean line for the message that follows."""
+        self.say("", end="")

@@ -1,0 +1,148 @@
+"""Strips: what is drawn is at the scale of ECG paper, where it belongs in time, and comes from classify."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ecgedge import cli
+from ecgedge.errors import RecordingError, UsageError
+from ecgedge.messages import Beat, Episode, Gap, Quality, Scores, Verdict
+from ecgedge.plot import Page, Strip, plot, read_strip
+
+pytest.importorskip("matplotlib")
+
+RATE = 200.0
+
+
+def verdict(time_s: float, said: str = "AF", seconds: float = 30.0, provisional: bool = False) -> Verdict:
+    first, last = int(time_s * RATE), int((time_s + seconds) * RATE)
+    scores = Scores("m", first, last, time_s, seconds, {"N": 0.1, "A": 0.9}, "A", provisional)
+    reasons = ("too noisy",) if said == "inconclusive" else ()
+    return Verdict(scores, said, reasons, Quality(0.5, ("mains hum",)))
+
+
+def strip(**changes: Any) -> Strip:
+    signal = np.zeros(int(25 * RATE))
+    signal[400] = 1.0
+    content: dict[str, Any] = {
+        "title": "rec", "lead": "II", "model": "m", "rate_hz": RATE, "in_mv": True,
+        "from_s": 100.0, "to_s": 125.0, "signal": signal,
+    }  # fmt: skip
+    return Strip(**(content | changes))
+
+
+def drawn(made: Strip) -> Page:
+    page = Page(made)
+    page.draw()
+    return page
+
+
+def lines(page: Page, marker: str = "None") -> list[np.ndarray]:
+    return [line.get_xydata() for line in page._axes.lines if line.get_marker() == marker]
+
+
+def words(page: Page) -> list[str]:
+    return [text.get_text() for text in page._axes.texts]
+
+
+def test_a_second_is_25_mm_and_a_millivolt_10_mm() -> None:
+    page = drawn(strip())
+    inches = page.figure.get_size_inches() * 25.4
+    np.testing.assert_allclose(inches, [page.width, page.height])
+    assert page._axes.get_position().bounds == (0, 0, 1, 1)
+    assert page._axes.get_xlim() == (0, page.width)
+    first, pulse, second, third = lines(page)
+    assert np.ptp(first[:, 0]) == pytest.approx(250)
+    assert np.ptp(third[:, 0]) == pytest.approx(125, abs=0.2)
+    peak = first[np.argmax(first[:, 1])]
+    assert peak[0] - first[0, 0] == pytest.approx(2.0 * 25)  # sample 400 at 200 Hz
+    assert np.ptp(first[:, 1]) == pytest.approx(10)
+    assert np.ptp(pulse[:, 1]) == pytest.approx(10)
+    assert np.ptp(second[:, 1]) == 0
+
+
+def test_beats_stand_over_their_peaks() -> None:
+    beats = [Beat(int(t * RATE), t, 0.8, 1.0, True) for t in (102.0, 102.8, 111.5)]
+    page = drawn(strip(beats=beats))
+    marks = np.concatenate(lines(page, "v"))
+    np.testing.assert_allclose(marks[:, 0] - lines(page)[0][0, 0], [50, 70, 37.5])
+    assert marks[0, 1] > marks[2, 1]
+    assert "75/min" in words(page)
+
+
+def test_verdicts_quality_gaps_and_episodes_are_said() -> None:
+    made = strip(
+        verdicts=[verdict(90.0), verdict(100.0, "inconclusive"), verdict(105.0, "sinus", 10.0, True)],
+        gaps=[Gap(int(112 * RATE), 400, 112.0, 2.0, "leads_off"), Gap(0, 10, 0.0, 1.0, "lost")],
+        episodes={1: Episode("AF", "closed", "m", 18_000, 21_000, 90.0, 105.0, 0.87)},
+    )
+    said = words(drawn(made))
+    for word in ("AF 0.90", "quality 50 %   ·   mains hum", "leads off", "AF episode, probability 0.87"):
+        assert word in said
+    assert said.count("AF episode, probability 0.87") == 1
+    assert "quality 50 %   ·   mains hum   ·   too noisy" in said
+    assert "lost" not in said
+    over = strip(episodes={1: Episode("AF", "closed", "m", 0, 18_000, 0.0, 90.0, 0.87)})
+    assert not [word for word in words(drawn(over)) if "episode" in word]
+
+
+def test_signal_of_unknown_scale_or_none_at_all_is_drawn() -> None:
+    unknown = drawn(strip(in_mv=False, signal=np.sin(np.arange(5000) / 20) * 1e5))
+    assert np.ptp(lines(unknown)[0][:, 1]) == pytest.approx(20, abs=0.5)
+    assert any("unknown scale" in word for word in words(unknown))
+    drawn(strip(signal=np.full(5000, np.nan)))
+
+
+@pytest.fixture(scope="module")
+def af_record(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plot")
+    with zipfile.ZipFile(data_dir / "mitdb.zip") as archive:
+        for suffix in (".hea", ".dat"):
+            archive.extract(f"mitdb/201{suffix}", folder)
+    return folder / "mitdb" / "201"
+
+
+def test_a_real_record_in_af(af_record: Path) -> None:
+    made = read_strip(af_record, from_s=20.0, to_s=80.0)
+    assert (made.lead, made.in_mv, len(made.signal)) == ("MLII", True, 60 * 360)
+    assert 80 <= len(made.beats) <= 100
+    found = made.verdict(40.0, 50.0)
+    assert found is not None
+    assert found.verdict == "AF"
+    assert not found.scores.provisional
+    assert any(e.onset_s < 80 and e.offset_s > 20 for e in made.episodes.values())
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
+def test_files_of_three_kinds(af_record: Path, tmp_path: Path, suffix: str, start: bytes) -> None:
+    out = plot(af_record, tmp_path / f"o{suffix}", from_s=5, to_s=20, lead="V1")
+    assert out.read_bytes().startswith(start)
+
+
+def test_spans_and_names_that_make_no_sense(af_record: Path, tmp_path: Path) -> None:
+    for from_s, to_s in ((-1, 5), (50, 50), (5000, None), (0, 900)):
+        with pytest.raises(UsageError):
+            read_strip(af_record, from_s=from_s, to_s=to_s)
+    with pytest.raises(UsageError, match=r"\.png"):
+        plot(af_record, tmp_path / "o.txt")
+    with pytest.raises(RecordingError, match="cannot be written"):
+        plot(af_record, tmp_path / "no" / "o.png", to_s=5)
+
+
+def test_a_missing_extra_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(SystemExit) as done:
+        cli.main(["plot", str(tmp_path / "rec")])
+    assert done.value.code == 7
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "[plot]" in err
