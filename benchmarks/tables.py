@@ -14,7 +14,6 @@ from benchmarks import beats, mitdb_replay, report, rhythm_accuracy, stream_cost
 README = Path(__file__).parents[1] / "README.md"
 PARTS = {"validation": "validation records", "inner": "inner validation records, used to choose"}
 KINDS = {
-    "product": "int8 network with RR intervals",
     "int8": "int8 network alone",
     "float": "float network alone",
 }
@@ -81,7 +80,7 @@ def headline(name: str, model: report.Json, figures: report.Json) -> list[str]:
     for part, what in PARTS.items():
         for kind, words in KINDS.items():
             row = model["manifest"][part].get(kind)
-            if row and (part, kind) != ("validation", "product"):  # the device's path is just that
+            if row:
                 rows.append((f"{words}, {row['records']} {what}", row))
     cells = [
         [what, interval(row, "accuracy"), interval(row, "macro_f1"), share(row["f1_mean_n_a_o"])]

@@ -189,9 +189,6 @@ class Scores:
     label: str
     """The class of the highest score."""
     provisional: bool
-    irregularity: float | None = None
-    """Probability of AF from the window's RR intervals alone (0-1), which has had its part in the score of
-    AF; None where too few ordinary beats were left to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +201,14 @@ class Verdict:
     reasons: tuple[str, ...]
     """Why the window is inconclusive; empty otherwise."""
     quality: Quality
+    probability: float
+    """Of the rhythm that the verdict names, or would have named (0-1)."""
+    af_probability: float | None = None
+    """Probability of AF (0-1) from the net's scores and the RR intervals together: what the verdict and the
+    episodes go by. None for a bundle without a class for AF."""
+    irregularity: float | None = None
+    """Probability of AF from the RR intervals alone (0-1); None where too few ordinary beats were left to
+    tell."""
     readable: bool = True
     """False where the signal tells nothing (not usable, or noise to the model). A window that is inconclusive
     only because no class stands out is readable: its probabilities still count towards episodes."""

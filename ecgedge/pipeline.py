@@ -25,7 +25,7 @@ from ecgedge.messages import (
     Verdict,
 )
 from ecgedge.rhythm import AfEpisodes
-from ecgedge.verdict import fuse, judge
+from ecgedge.verdict import judge
 
 if TYPE_CHECKING:
     from ecgedge.classifier import Classifier
@@ -143,7 +143,7 @@ class Pipeline:
             text=text,
             heart_rate_bpm=self._heart_rate.bpm(self.time_s),
             verdict=verdict.verdict if verdict else None,
-            probability=verdict.scores.scores[verdict.scores.label] if verdict else None,
+            probability=verdict.probability if verdict else None,
             quality=verdict.quality.index if verdict else None,
             counters=self.counters(wire),
         )
@@ -200,7 +200,6 @@ class Pipeline:
     def _score(classifier: Classifier, item: Prepared) -> Verdict:
         window = item.window
         probabilities = classifier.probabilities(classifier.logits(item.tensors))
-        probabilities = fuse(probabilities, item.irregularity)
         scores = Scores(
             model=item.model,
             first=window.first,
@@ -210,7 +209,7 @@ class Pipeline:
             scores=probabilities,
             label=max(probabilities, key=probabilities.__getitem__),
             provisional=window.provisional,
-            irregularity=item.irregularity,
         )
         manifest = classifier.bundle.manifest
-        return judge(scores, item.quality, manifest["words"], manifest["thresholds"]["confidence"])
+        confidence = manifest["thresholds"]["confidence"]
+        return judge(scores, item.quality, item.irregularity, manifest["words"], confidence)

@@ -44,7 +44,6 @@ class AfEpisodes:
     Parameters
     ----------
     model : name that the episodes carry
-    target : class whose probability counts
     hop_s : seconds between the starts of neighbouring windows
     on, off : an interval at or above ``on`` begins an episode, one below ``off`` ends it
     minimum_s : shorter runs are no episodes, seconds
@@ -55,16 +54,14 @@ class AfEpisodes:
         If the figures make no sense.
     """
 
-    def __init__(
-        self, model: str, target: str = "A", *, hop_s: float, on: float, off: float, minimum_s: float = 30.0
-    ) -> None:
+    def __init__(self, model: str, *, hop_s: float, on: float, off: float, minimum_s: float = 30.0) -> None:
         if not 0 < off <= on <= 1:
             raise UsageError(f"episode thresholds on {on}, off {off}", "0 < off <= on <= 1")
         if not hop_s > 0:
             raise UsageError(f"a hop of {hop_s} s", "more than 0 s")
         if not minimum_s >= 0:
             raise UsageError(f"a minimum episode of {minimum_s} s", "0 s or more")
-        self._model, self._target = model, target
+        self._model = model
         self._hop_s, self._on, self._off, self._minimum_s = hop_s, on, off, minimum_s
         self._run: _Run | None = None
         # The grid of intervals starts anew with the first window of each stretch.
@@ -79,14 +76,16 @@ class AfEpisodes:
         Raises
         ------
         BundleError
-            If the scores lack the target class.
+            If the scores lack a class for AF.
         """
         scores = verdict.scores
         if scores.provisional:
             return []
-        if self._target not in scores.scores:
-            classes = ", ".join(scores.scores)
-            raise BundleError(f"scores of the classes {classes}", f"class {self._target!r} among them")
+        probability = verdict.af_probability
+        if probability is None:
+            raise BundleError(
+                f"scores of the classes {', '.join(scores.scores)}", "a class for AF among them"
+            )
         if self._origin is None:
             rate = (scores.last - scores.first) / scores.seconds
             self._origin = scores.first, scores.time_s, rate
@@ -98,7 +97,7 @@ class AfEpisodes:
         self._votes.extend([] for _ in range(stop - self._next - len(self._votes)))
         if verdict.readable:
             for votes in self._votes[start - self._next : stop - self._next]:
-                votes.append(scores.scores[self._target])
+                votes.append(probability)
         self._end = max(self._end, (scores.last, scores.time_s + scores.seconds))
         return out + self._decide(start + 1)
 

@@ -8,11 +8,13 @@ from ecgedge.messages import Quality, Scores, Verdict
 
 INCONCLUSIVE = "inconclusive"
 _EDGE = 1e-4  # no single witness is believed beyond this
+AF = "A"
+"""The class of atrial fibrillation."""
 NOISE = "~"
 """The class by which a rhythm model calls a window too noisy to tell."""
 
 
-def fuse(scores: dict[str, float], irregularity: float | None, target: str = "A") -> dict[str, float]:
+def fuse(scores: dict[str, float], irregularity: float | None, target: str = AF) -> dict[str, float]:
     """Join the net's score of AF with what the RR intervals say: the mean of the two log odds.
 
     The two err differently: the net takes AF with many ectopic beats for another rhythm, irregular
@@ -34,23 +36,40 @@ def _inside(probability: float) -> float:
     return min(max(probability, _EDGE), 1 - _EDGE)
 
 
-def judge(scores: Scores, quality: Quality, words: dict[str, str], confidence: float) -> Verdict:
+def judge(
+    scores: Scores,
+    quality: Quality,
+    irregularity: float | None,
+    words: dict[str, str],
+    confidence: float,
+) -> Verdict:
     """Decide one window.
 
     Parameters
     ----------
     scores : a bundle's scores
     quality : of the same window
+    irregularity : probability of AF from its RR intervals, None where they do not tell
     words : verdict of each class, from the bundle
-    confidence : least score that the winning class must have
+    confidence : least fused score that the winning class must have
     """
+    fused = fuse(scores.scores, irregularity)
+    best = max(fused, key=fused.__getitem__)
     reasons: list[str] = []
-    readable = quality.usable and scores.label != NOISE
+    readable = quality.usable and best != NOISE
     if not quality.usable:
         reasons += quality.reasons or ("signal not usable",)
-    if scores.label == NOISE:
+    if best == NOISE:
         reasons.append("the model calls it noise")
-    elif scores.scores[scores.label] < confidence:
+    elif fused[best] < confidence:
         reasons.append(f"no rhythm scores {confidence:g} or more")
-    said = INCONCLUSIVE if reasons else words[scores.label]
-    return Verdict(scores=scores, verdict=said, reasons=tuple(reasons), quality=quality, readable=readable)
+    return Verdict(
+        scores=scores,
+        verdict=INCONCLUSIVE if reasons else words[best],
+        reasons=tuple(reasons),
+        quality=quality,
+        probability=fused[best],
+        af_probability=fused.get(AF),
+        irregularity=irregularity,
+        readable=readable,
+    )

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgedge import bundle as bundles
-from ecgedge.bundle import Bundle
 from ecgedge.datasets import cinc2017
 from ecgedge.datasets.archive import data_root
 from ecgedge.errors import DataError, EcgedgeError, UsageError
@@ -134,10 +133,9 @@ def export(name: str, data: str | None, out: Path) -> None:
 
     details = _details(int8_model)
     draft = manifest.make(recipe, int8_model, details, facts)
-    on_device, label, record = device.scores(draft, root, inner_records.names)
+    on_device, label = device.scores(draft, root, inner_records.names)
     facts.thresholds = calibrate.thresholds(on_device, label, cinc2017.CLASSES.index("A"))
-    facts.metrics["inner"]["product"] = product_summary(on_device, label, record)
-    facts.metrics["validation"] = look_once(trained, draft, root, facts.temperature)
+    facts.metrics["validation"] = look_once(trained, int8_model, root, facts.temperature)
     made = manifest.make(recipe, int8_model, details, facts)
     manifest.write(made, out)
     for part in ("inner", "validation"):
@@ -180,23 +178,13 @@ def pass_gate(
     )
 
 
-def product_summary(scores: Floats, label: Labels, record: Labels) -> dict[str, Any]:
-    """Figures over records of what the device decides: int8 net and RR irregularity together."""
-    means = metrics.mean_by_record(scores, record)
-    first = np.unique(record, return_index=True)[1]
-    return metrics.summary(label[first], means.argmax(axis=1), cinc2017.CLASSES)
-
-
-def look_once(
-    trained: checkpoint.Checkpoint, bundle: Bundle, root: Path, temperature: float
-) -> dict[str, Any]:
+def look_once(trained: checkpoint.Checkpoint, model: bytes, root: Path, temperature: float) -> dict[str, Any]:
     """Figures on the published validation records, for the table."""
     _, names = cinc2017.published_split(root)
     test = score(trained, load_cinc2017(root, names, trained.recipe))
     return {
         "float": test.summary(test.logits, temperature),
-        "int8": test.summary(int8_logits(bundle.model, test.windows), temperature),
-        "product": product_summary(*device.scores(bundle, root, names)),
+        "int8": test.summary(int8_logits(model, test.windows), temperature),
     }
 
 

@@ -36,16 +36,15 @@ def _windows(consumer: Consumer, record: cinc2017.LabelledRecord) -> Iterator[Pr
     return (item for item in out if isinstance(item, Prepared) and not item.window.provisional)
 
 
-def scores(bundle: Bundle, root: Path, names: list[str]) -> tuple[Floats, Labels, Labels]:
-    """Scores (windows, classes), label and record number of all windows of the named CinC 2017 records."""
+def scores(bundle: Bundle, root: Path, names: list[str]) -> tuple[Floats, Labels]:
+    """Fused scores (windows, classes) and labels of all windows of the named CinC 2017 records."""
     manifest = bundle.manifest
     consumer = Consumer(bundle.name, manifest["preprocessing"], bundle.window, manifest["inputs"])
     classifier = Classifier(bundle)
-    rows, labels, numbers = [], [], []
-    for number, record in enumerate(cinc2017.records(root, names)):
+    rows, labels = [], []
+    for record in cinc2017.records(root, names):
         for item in _windows(consumer, record):
             plain = classifier.probabilities(classifier.logits(item.tensors))
             rows.append(list(fuse(plain, item.irregularity).values()))
             labels.append(record.label)
-            numbers.append(number)
-    return np.array(rows), np.array(labels), np.array(numbers)
+    return np.array(rows), np.array(labels)

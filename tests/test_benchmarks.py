@@ -89,7 +89,7 @@ def test_the_device_decides_as_the_exporter_saw_it_decide() -> None:
     # Two roads to one figure: recording, pipeline and Record here; batches and scores there.
     for model in report.read("rhythm_accuracy")["figures"]["models"].values():
         said = model["manifest"]["validation"]
-        assert model["v2"]["confusion"] == said.get("product", said["int8"])["confusion"]
+        assert model["v2"]["confusion"] == said["int8"]["confusion"]
 
 
 # Rhythm accuracy

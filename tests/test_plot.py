@@ -24,7 +24,7 @@ def verdict(time_s: float, said: str = "AF", seconds: float = 30.0, provisional:
     first, last = int(time_s * RATE), int((time_s + seconds) * RATE)
     scores = Scores("m", first, last, time_s, seconds, {"N": 0.1, "A": 0.9}, "A", provisional)
     reasons = ("too noisy",) if said == "inconclusive" else ()
-    return Verdict(scores, said, reasons, Quality(0.5, ("mains hum",)))
+    return Verdict(scores, said, reasons, Quality(0.5, ("mains hum",)), 0.9)
 
 
 def strip(**changes: Any) -> Strip:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from ecgedge.errors import BundleError, UsageError
@@ -24,7 +26,7 @@ def verdict(
     first, last = round(start_s * RATE), round((start_s + seconds) * RATE)
     scores = Scores("net", first, last, start_s, seconds, {"N": 1 - p, "A": p}, "A", provisional)
     word = "inconclusive" if probability is None else ("AF" if p >= 0.5 else "sinus")
-    return Verdict(scores, word, (), GOOD)
+    return Verdict(scores, word, (), GOOD, p, p, None, readable=probability is not None)
 
 
 def stage(**options: float) -> AfEpisodes:
@@ -156,6 +158,7 @@ def test_senseless_figures_are_refused(options: dict[str, float]) -> None:
         AfEpisodes("net", **({"hop_s": HOP, "on": 0.6, "off": 0.4} | options))
 
 
-def test_a_model_without_the_class_is_named() -> None:
-    with pytest.raises(BundleError, match="N, A; expected class 'AFL'"):
-        AfEpisodes("net", "AFL", hop_s=HOP, on=0.6, off=0.4).push(verdict(0.0, 0.9))
+def test_a_model_without_a_class_for_af_is_named() -> None:
+    without = dataclasses.replace(verdict(0.0, 0.9), af_probability=None)
+    with pytest.raises(BundleError, match="N, A; expected a class for AF"):
+        AfEpisodes("net", hop_s=HOP, on=0.6, off=0.4).push(without)

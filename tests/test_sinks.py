@@ -48,7 +48,7 @@ def scores(model: str = "m", first: int = 0, label: str = "N", provisional: bool
 
 def verdict(said: str = "sinus", **kwargs: Any) -> Verdict:
     reasons = ("low signal quality",) if said == "inconclusive" else ()
-    return Verdict(scores(**kwargs), said, reasons, Quality(0.91, reasons))
+    return Verdict(scores(**kwargs), said, reasons, Quality(0.91, reasons), 0.94, 0.02, 0.01)
 
 
 BOARD = Board("demo", 250.0, 5.0, 16)
@@ -65,6 +65,7 @@ EXAMPLES: dict[type, list[Message]] = {
             "AF",
             (),
             Quality(np.float32(0.5), ("mains hum",)),  # type: ignore[arg-type]
+            np.float32(0.75),  # type: ignore[arg-type]
         ),
     ],
     Episode: [
@@ -206,7 +207,8 @@ def test_a_window_says_all_that_was_promised() -> None:
         "reasons": ["low signal quality"],
         "quality": 0.91,
         "quality_reasons": ["low signal quality"],
-        "irregularity": None,
+        "af_probability": 0.02,
+        "irregularity": 0.01,
         "provisional": False,
     }
 

@@ -69,7 +69,8 @@ def _window(message: Verdict) -> Json:
         "reasons": list(message.reasons),
         "quality": _number(message.quality.index, 4),
         "quality_reasons": list(message.quality.reasons),
-        "irregularity": _number(scores.irregularity),
+        "af_probability": _number(message.af_probability),
+        "irregularity": _number(message.irregularity),
         "provisional": bool(scores.provisional),
     }
 
