@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import json
 import math
@@ -336,7 +337,10 @@ def test_text_off_a_terminal_imports_no_rich() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
 def test_a_signal_ends_a_live_stream_cleanly(number: signal.Signals) -> None:
     words = command(*DEMO, "--speed", "4", "--format", "jsonl")
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # A shell that runs the tests in the background hands SIGINT down as ignored.
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    default = functools.partial(signal.signal, number, signal.SIG_DFL)
+    with subprocess.Popen(words, preexec_fn=default, **pipes) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         time.sleep(0.3)

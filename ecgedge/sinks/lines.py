@@ -22,12 +22,16 @@ def gap_line(message: Gap) -> str:
 
 
 def verdict_line(message: Verdict) -> str:
-    """Say a window's verdict with its scores, or why there is none."""
+    """Say a window's verdict, or why there is none, with what it came from: scores and RR intervals."""
     scores = message.scores
     values = " ".join(f"{name} {value:.2f}" for name, value in scores.scores.items())
     text = f"{scores.model}: {message.verdict}"
     if message.reasons:
         text += f" ({'; '.join(message.reasons)})"
+    else:
+        text += f" {message.probability:.2f}"
+    if message.irregularity is not None:
+        values += f", irregular RR {message.irregularity:.2f}"
     text += f" [{values}]"
     return text + (" provisional" if scores.provisional else "")
 
