@@ -24,7 +24,11 @@ import numpy as np
 from ecgedge.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ecgedge.messages import Bools, Floats, Signal32
+
+    Rows = npt.NDArray[np.int64]
 
 VERSION = 1
 BLOCK = 32
@@ -33,6 +37,7 @@ _KAISER_BETA = 3.4  # 40 dB of stop-band attenuation
 _KAISER_HALF = 1.12  # half length of that window in samples = this * rate / width of the transition
 _MIN_RATE_HZ, _MAX_RATE_HZ = 20.0, 20_000.0
 _MAX_PHASES = 2000
+_KEPT_PLANS = 32  # all there are at usual rates; an odd rate with thousands must not fill the memory
 
 
 def check_spec(spec: dict[str, Any]) -> None:
@@ -118,7 +123,8 @@ class Conditioner:
             fraction = float((phase * self._step) % 1)
             row = _windowed_sinc(offsets - fraction, cut / self.rate_in_hz, half)
             self._taps[phase] = row / row.sum()
-        self._reach = np.arange(offsets.size)
+        # Which inputs and taps a block takes depends only on the phase of its first output.
+        self._plans: dict[int, tuple[Rows, Rows, Floats]] = {}
 
     def _make_highpass(self, highpass_hz: float) -> None:
         """Unit impulse minus a low-pass, both of unit gain at 0 Hz: constants vanish exactly."""
@@ -176,14 +182,11 @@ class Conditioner:
         num, den = self._step.numerator, self._step.denominator
         end = self._raw_first + self._raw.size
         mids, masks = [self._mid], [self._mid_filled]
-        while True:
-            k = np.arange(self._mid_next, self._mid_next + BLOCK, dtype=np.int64)
-            position = k * num // den
-            if position[-1] + self._half_in + 2 > end:
-                break
-            rows = (position - self._half_in - self._raw_first)[:, None] + self._reach
-            mids.append((self._raw[rows] * self._taps[k % den]).sum(axis=1))
-            masks.append(self._raw_filled[position - self._raw_first])
+        while (self._mid_next + BLOCK - 1) * num // den + self._half_in + 2 <= end:
+            steps, rows, taps = self._plan(self._mid_next % den)
+            at = self._mid_next * num // den - self._raw_first
+            mids.append((self._raw[rows + (at - self._half_in)] * taps).sum(axis=1))
+            masks.append(self._raw_filled[steps + at])
             self._mid_next += BLOCK
         if len(mids) == 1:
             return
@@ -191,3 +194,16 @@ class Conditioner:
         drop = self._mid_next * num // den - self._half_in - self._raw_first
         self._raw, self._raw_filled = self._raw[drop:], self._raw_filled[drop:]
         self._raw_first += drop
+
+    def _plan(self, phase: int) -> tuple[Rows, Rows, Floats]:
+        """Positions, windows of positions, and taps of a block whose first output has this phase."""
+        plan = self._plans.get(phase)
+        if plan is None:
+            k = phase + np.arange(BLOCK, dtype=np.int64)
+            steps = k * self._step.numerator // self._step.denominator
+            steps -= phase * self._step.numerator // self._step.denominator
+            rows = steps[:, None] + np.arange(self._taps.shape[1])
+            plan = steps, rows, self._taps[k % self._step.denominator]
+            if len(self._plans) < _KEPT_PLANS:
+                self._plans[phase] = plan
+        return plan
