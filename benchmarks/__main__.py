@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("rhythm_accuracy", "mitdb_replay", "beats", "stream_cost")
+BENCHMARKS = ("accuracy", "mitdb_replay", "beats", "stream_cost")
 
 
 def main() -> None:

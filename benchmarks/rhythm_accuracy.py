@@ -1,9 +1,7 @@
-"""How often is a rhythm verdict right, on records that no model has seen?
+"""Rhythm verdicts on the 1528 validation records of the published CinC 2017 split.
 
-Every shipped bundle over the 1528 validation records of the published CinC 2017 split, through
-``ecgedge.session.classify``: the code that runs on the device, int8 network included. A record's decision
-is the class of the highest mean score; whether the device would rather say *inconclusive* is counted
-apart.
+A record's decision is the class of the highest mean score; whether the device would rather say
+*inconclusive* is counted apart. AF against the rest is counted on windows. ``accuracy`` runs this.
 """
 
 from __future__ import annotations
@@ -16,23 +14,25 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import report
+from benchmarks.heard import Heard, letter, listen
+from benchmarks.outcomes import AF, NONE, OUT, alarms, curves, outcomes
 from ecgedge.bundle import list_bundles, open_bundle
 from ecgedge.classifier import Classifier
 from ecgedge.datasets import cinc2017
-from ecgedge.datasets.archive import Archive, data_root
+from ecgedge.datasets.archive import Archive
 from ecgedge.errors import DataError
 from ecgedge.messages import Record
 from ecgedge.recordings import open_recording
-from ecgedge.session import classify, open_models
 from ecgedge.training import metrics
 from ecgedge.verdict import INCONCLUSIVE
 
-QUESTION = "How often is a rhythm verdict right, on records that no model has seen?"
 REVISIONS = ("v2", "v3")
 """Label revisions; the first one is the headline (the published figures use it)."""
 DUPLICATE = ("A01176", "A00227")
 """A validation record that is, sample for sample, a training record."""
 UNDECIDED = "?"
+RHYTHM = {"N": NONE, "A": AF, "O": NONE, "~": OUT}
+"""AF or not, by class; the rhythm of a record labelled noise is not known."""
 
 
 def bundle_names() -> list[str]:
@@ -40,14 +40,14 @@ def bundle_names() -> list[str]:
     return [name for name in list_bundles() if open_bundle(name).classes == list(cinc2017.CLASSES)]
 
 
-def classified(root: Path, names: list[str], models: tuple[Classifier, ...]) -> Iterator[list[Record]]:
-    """The device's closing words on each record, one for each model."""
+def classified(root: Path, names: list[str], models: tuple[Classifier, ...]) -> Iterator[list[Heard]]:
+    """What the device says of each record, one for each model."""
     packed = root / "cinc2017.zip"
     with zipfile.ZipFile(packed) if packed.is_file() else nullcontext() as archive:
         folder = "training2017" if archive else root / "cinc2017" / "training2017"
         for name in names:
             recording = open_recording(f"{folder}/{name}.hea", archive=archive)
-            yield [m for m in classify(recording, name, models) if isinstance(m, Record)]
+            yield listen(recording, name, models, {})[0]
 
 
 def indices(letters: str) -> metrics.Labels:
@@ -86,8 +86,39 @@ def conclusive_only(reference: str, decisions: str, verdicts: str) -> report.Jso
     return out
 
 
-def model_figures(records: list[Record], references: dict[str, str], manifest: report.Json) -> report.Json:
+def af_figures(heard: list[Heard], reference: str) -> report.Json:
+    """AF against the rest, window by window; false alarms are records without AF that are called AF."""
+    true = "".join(RHYTHM[label] for label in reference)
+    record = [k for k, one in enumerate(heard) for _ in one.windows]
+    told = "".join(one.told() for one in heard)
+    probability = [p for one in heard for p in one.probabilities()]
+    of_window = "".join(true[k] for k in record)
+    closing = [(one, closing_words(one)) for one in heard]
+    without = [pair for pair, rhythm in zip(closing, true, strict=True) if rhythm == NONE]
+    noise = [word for (_, word), rhythm in zip(closing, true, strict=True) if rhythm == OUT]
+    return {
+        "windows": outcomes(of_window, told, record),
+        "curves": curves(of_window, probability, record),
+        "alarms": alarms(
+            sum(letter(word.verdict, one.words) == AF for one, word in without),
+            sum(word.seconds for _, word in without),
+        ),
+        "noise": {"records": len(noise), "inconclusive": sum(w.verdict == INCONCLUSIVE for w in noise)},
+        "windows_per_record": "".join(str(len(one.windows)) for one in heard),
+        "told": told,
+        "probability": " ".join(f"{p:.4f}" for p in probability),
+    }
+
+
+def closing_words(heard: Heard) -> Record:
+    """What is said of the whole record."""
+    assert heard.record is not None, "classify ends with a Record for each model"
+    return heard.record
+
+
+def model_figures(heard: list[Heard], references: dict[str, str], manifest: report.Json) -> report.Json:
     """All figures of one model. A record too short for any window counts as decided noisy (``~``)."""
+    records = [closing_words(one) for one in heard]
     decisions = "".join(r.label or "~" for r in records)
     verdicts = "".join(
         UNDECIDED if r.verdict == INCONCLUSIVE else d for r, d in zip(records, decisions, strict=True)
@@ -103,10 +134,11 @@ def model_figures(records: list[Record], references: dict[str, str], manifest: r
         "manifest": {part: said[part] for part in ("inner", "validation")},
         "decisions": decisions,
         "verdicts": verdicts,
+        "af": af_figures(heard, references[REVISIONS[0]]),
     }
 
 
-def measure(root: Path, limit: int | None = None) -> report.Json:
+def measure(root: Path, models: tuple[Classifier, ...], limit: int | None = None) -> report.Json:
     """Classify the validation records (the first ``limit`` of them) and score every model."""
     _, names = cinc2017.published_split(root)
     names = names[:limit]
@@ -118,7 +150,6 @@ def measure(root: Path, limit: int | None = None) -> report.Json:
         revision: "".join(cinc2017.CLASSES[known[name]] for name in names)
         for revision, known in labels.items()
     }
-    models = open_models(bundle_names())
     rows = list(classified(root, names, models))
     scored = {
         model.bundle.name: model_figures([row[k] for row in rows], references, model.bundle.manifest)
@@ -126,27 +157,9 @@ def measure(root: Path, limit: int | None = None) -> report.Json:
     }
     return {
         "set": "PhysioNet/CinC Challenge 2017, validation list of the published split",
-        "path": "ecgedge.session.classify",
         "records": len(names),
         "classes": list(cinc2017.CLASSES),
         "note": "{} (validation) is an exact duplicate of {} (training)".format(*DUPLICATE),
         "reference": references,
         "models": scored,
     }
-
-
-def main() -> None:
-    """Parse the command line, measure, write the result file."""
-    parser = report.options("rhythm_accuracy", QUESTION)
-    parser.add_argument("--records", type=int, metavar="N", help="only the first N records")
-    given = parser.parse_args()
-    figures = measure(data_root(given.data), given.records)
-    path = report.write(parser, given, QUESTION, report.model_facts(bundle_names()), figures)
-    for name, model in figures["models"].items():
-        row = model[REVISIONS[0]]
-        print(f"{name}: accuracy {row['accuracy']:.4f}, macro F1 {row['macro_f1']:.4f}")
-    print(f"{path.name} written")
-
-
-if __name__ == "__main__":
-    report.run(main)

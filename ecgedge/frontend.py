@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgedge import features, irregularity, quality, rpeaks
+from ecgedge import features, irregularity, polarity, quality, rpeaks
 from ecgedge.conditioning import Conditioner
 from ecgedge.continuity import Continuity
+from ecgedge.mains import BLOCK_S, MainsMeter, MainsWatch
 from ecgedge.messages import Beat, Gap, Piece, Quality, SampleBlock, Segment, Stretch, StretchEnd, Window
 from ecgedge.windows import Windower, WindowSpec
 
@@ -49,20 +50,39 @@ class Prepared:
     """Probability of AF from the RR intervals of the window; None where they do not tell."""
 
 
-Out = Gap | Beat | Prepared | StretchEnd
+@dataclass(frozen=True)
+class Notice:
+    """Something about the signal that a person should read."""
+
+    text: str
+
+
+Out = Gap | Beat | Prepared | StretchEnd | Notice
+
+
+class Watches:
+    """What is watched over all stretches of a stream."""
+
+    def __init__(self) -> None:
+        self.mains = MainsWatch()
+        self.polarity = polarity.Polarity()
 
 
 class _Chain:
     """What works on one stretch: one conditioner for each distinct specification."""
 
-    def __init__(self, stretch: Stretch, consumers: tuple[Consumer, ...]) -> None:
+    def __init__(self, stretch: Stretch, consumers: tuple[Consumer, ...], watches: Watches) -> None:
         rate = stretch.rate_hz
+        self._in_mv = stretch.in_mv
+        self._watches = watches
+        self._meter = MainsMeter(stretch.time_s, rate)
         self.quantum = max(1, round(QUANTUM_S * rate))
         self._rhythm = irregularity.load()
         self._kept_s = KEPT_S + max((c.window.length_s for c in consumers), default=0.0)
         self._beats: deque[Beat] = deque()
         self._beats_band = Conditioner(rpeaks.BAND, rate)
         self._detector = rpeaks.RPeakDetector(stretch.first, stretch.time_s, rate, stretch.in_mv)
+        self._first = consumers[0] if consumers else None
         self._specs: list[dict[str, Any]] = []
         self._bands: list[tuple[Conditioner, list[tuple[Consumer, Windower]]]] = []
         for consumer in consumers:
@@ -77,10 +97,11 @@ class _Chain:
 
     def push(self, values: Floats, filled: Bools) -> list[Out]:
         out: list[Out] = self._remember(self._detector.push(self._beats_band.push(values, filled)[0]))
+        out += self._hum(values)
         for band, users in self._bands:
             signal, mask = band.push(values, filled)
             for consumer, windower in users:
-                out += [self._prepare(consumer, window) for window in windower.push(signal, mask)]
+                out += self._windows(consumer, windower.push(signal, mask))
         return out
 
     def finish(self) -> list[Out]:
@@ -90,7 +111,29 @@ class _Chain:
             signal, mask = band.finish()
             for consumer, windower in users:
                 windows = windower.push(signal, mask) + windower.finish()
-                out += [self._prepare(consumer, window) for window in windows]
+                out += self._windows(consumer, windows)
+        return out
+
+    def _hum(self, values: Floats) -> list[Out]:
+        """Measure the mains in the raw signal, against the QRS of the same seconds."""
+        out: list[Out] = []
+        for hum in self._meter.push(values):
+            heights = [abs(b.height) for b in self._beats if b.time_s >= hum.time_s - BLOCK_S]
+            height = float(np.median(heights)) if heights else None
+            text = self._watches.mains.push(hum, height, self._in_mv)
+            out += [Notice(text)] if text else []
+        return out
+
+    def _windows(self, consumer: Consumer, windows: list[Window]) -> list[Out]:
+        out: list[Out] = []
+        for window in windows:
+            prepared = self._prepare(consumer, window)
+            out.append(prepared)
+            # Every model sees the same signal: one of them is enough to see which way up it is.
+            if consumer is self._first and not window.provisional and prepared.quality.usable:
+                times = np.array([b.time_s for b in self._inside(window)])
+                text = self._watches.polarity.push(polarity.points_up(window, times))
+                out += [Notice(text)] if text else []
         return out
 
     def _remember(self, beats: list[Beat]) -> list[Out]:
@@ -100,21 +143,25 @@ class _Chain:
             self._beats.popleft()
         return list(beats)
 
-    def _prepare(self, consumer: Consumer, window: Window) -> Prepared:
+    def _inside(self, window: Window) -> list[Beat]:
         end_s = window.time_s + window.seconds
-        inside = [b for b in self._beats if window.time_s <= b.time_s < end_s]
+        return [b for b in self._beats if window.time_s <= b.time_s < end_s]
+
+    def _prepare(self, consumer: Consumer, window: Window) -> Prepared:
+        inside = self._inside(window)
+        mains = self._watches.mains
         times, heights = np.array([b.time_s for b in inside]), np.array([b.height for b in inside])
         return Prepared(
             model=consumer.name,
             window=window,
-            quality=quality.assess(window),
+            quality=quality.assess(window, mains.words(self._in_mv) if mains.is_high else ""),
             tensors=features.make_inputs(consumer.inputs, window.signal),
             irregularity=self._rhythm.probability(times, heights),
         )
 
 
 class Frontend:
-    """Samples and gaps of one stream -> beats, prepared windows, gaps, ends of stretches.
+    """Samples and gaps of one stream -> beats, prepared windows, gaps, ends of stretches, notices.
 
     Parameters
     ----------
@@ -126,8 +173,14 @@ class Frontend:
         self._consumers = consumers
         self._continuity = Continuity(lead)
         self._chain: _Chain | None = None
+        self._watches = Watches()
         self._values: Floats = np.empty(0)
         self._filled: Bools = np.empty(0, dtype=bool)
+
+    @property
+    def mains(self) -> MainsWatch:
+        """What was measured of the mains."""
+        return self._watches.mains
 
     def push(self, message: Segment | SampleBlock | Gap) -> list[Out]:
         """Take what the clock gave."""
@@ -141,7 +194,7 @@ class Frontend:
         out: list[Out] = []
         for message in messages:
             if isinstance(message, Stretch):
-                self._chain = _Chain(message, self._consumers)
+                self._chain = _Chain(message, self._consumers, self._watches)
             elif isinstance(message, Piece):
                 out += self._piece(message)
             elif isinstance(message, StretchEnd):
@@ -167,4 +220,5 @@ class Frontend:
         out = self._chain.push(self._values, self._filled) + self._chain.finish()
         self._values, self._filled = self._values[:0], self._filled[:0]
         self._chain = None
+        self._watches.mains.pause()
         return [*out, end]

@@ -1,13 +1,29 @@
-"""Beats -> heart rate."""
+"""Beats -> heart rate, and its variability over the intervals between normal beats.
+
+What is left out of the variability (SDNN, RMSSD, pNN50) is decided after the fact: a beat is known to be
+premature by the beats around it, AF when its episode is. So five minutes are told some time after their
+end. An RR interval counts as normal (NN) if
+
+* it does not span a gap, and lies between ``SHORTEST_S`` and ``LONGEST_S``;
+* it is not premature (below ``EARLY`` times the median of the five intervals on either side and itself), does
+  not follow a premature one (the pause), and is not overlong (above ``LATE`` times that median: a pause, or a
+  missed beat);
+* neither of its beats has a QRS of odd height (off its neighbours' median by more than ``ODD_HEIGHT``);
+* no AF episode, and no window without readable signal (unless a readable one covers it too), touches it.
+
+Single ectopic beats are found so; a run of them, or an atrial rhythm, is regular in itself and is not.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import inf, sqrt
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import Literal
 
-if TYPE_CHECKING:
-    from ecgedge.messages import Beat
+from ecgedge.messages import Beat, Episode, Hrv, Verdict
 
 SPAN_S = 10.0
 """The rate is the median over the RR intervals that ended in these last seconds."""
@@ -46,3 +62,208 @@ class HeartRate:
         if latest is None or time_s - latest > STALE_S or len(intervals) < 2:
             return None
         return 60.0 / median(intervals)
+
+
+SPAN_5MIN_S = 300.0
+PAUSE_S = 3.0
+"""A longer interval is a signal without beats rather than a rate."""
+SHORTEST_S, LONGEST_S = 0.3, 2.0
+EARLY, LATE = 0.80, 1.50
+ODD_HEIGHT = 0.40
+AROUND = 5
+"""Neighbours on either side that say what is usual."""
+LEAST_INTERVALS = 30
+"""Fewer NN intervals tell no variability."""
+LONGEST_KEPT_S = 30.0
+"""No RR interval that is asked about is longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A border between two spans."""
+
+    sample: int
+    time_s: float
+
+
+class Sums:
+    """Running sums of a series of intervals: constant memory, and no loss of digits over a week."""
+
+    def __init__(self) -> None:
+        self.rr = 0
+        self.rr_s = 0.0
+        self.lowest, self.highest = inf, 0.0
+        self.nn = 0
+        self._mean = 0.0  # of the NN intervals, seconds; Welford's recurrence
+        self._squares = 0.0
+        self.steps = 0
+        self._step_squares = 0.0
+        self._steps_over_50 = 0
+
+    def beat(self, rr_s: float, bpm: float | None) -> None:
+        """Take any RR interval, and the rate at its end."""
+        self.rr += 1
+        self.rr_s += rr_s
+        if bpm is not None:
+            self.lowest, self.highest = min(self.lowest, bpm), max(self.highest, bpm)
+
+    def normal(self, rr_s: float, before_s: float | None) -> None:
+        """Take an NN interval, and the one right before it if that is one too."""
+        self.nn += 1
+        delta = rr_s - self._mean
+        self._mean += delta / self.nn
+        self._squares += delta * (rr_s - self._mean)
+        if before_s is not None:
+            self.steps += 1
+            self._step_squares += (rr_s - before_s) ** 2
+            # Intervals are whole samples apart: 50 ms exactly must not count for want of a last digit.
+            self._steps_over_50 += abs(rr_s - before_s) > 0.05 + 1e-9
+
+    def result(self, span: Literal["5 min", "stream"], begin: Edge, end: Edge) -> Hrv:
+        """Figures of the span between two edges."""
+        seconds = end.time_s - begin.time_s
+        enough = self.nn >= LEAST_INTERVALS
+        steps = enough and self.steps >= LEAST_INTERVALS - 1
+        return Hrv(
+            span=span,
+            first=begin.sample,
+            last=end.sample,
+            time_s=begin.time_s,
+            seconds=seconds,
+            rr_intervals=self.rr,
+            rr_s=self.rr_s,
+            heart_rate_bpm=60.0 * self.rr / self.rr_s if self.rr else None,
+            lowest_bpm=self.lowest if self.highest else None,
+            highest_bpm=self.highest or None,
+            nn_intervals=self.nn,
+            coverage=min(1.0, self.nn * self._mean / seconds) if seconds > 0 else 0.0,
+            mean_nn_ms=1000 * self._mean if enough else None,
+            sdnn_ms=1000 * sqrt(self._squares / (self.nn - 1)) if enough else None,
+            rmssd_ms=1000 * sqrt(self._step_squares / self.steps) if steps else None,
+            pnn50=self._steps_over_50 / self.steps if steps else None,
+        )
+
+
+def normal_intervals(rr_s: list[float | None], heights: list[float]) -> list[bool]:
+    """Which intervals of a row of beats are between normal beats, by the beats alone.
+
+    Parameters
+    ----------
+    rr_s : seconds since the beat before; None after a gap
+    heights : signed heights of the QRS, any unit
+    """
+    n = len(rr_s)
+    starts = [i for i, rr in enumerate(rr_s) if rr is None or i == 0] + [n]
+    out = [False] * n
+    for begin, end in pairwise(starts):  # one unbroken run of beats; its first has no interval
+        early = odd = False
+        for i in range(begin, end):
+            near = range(max(begin, i - AROUND), min(end, i + AROUND + 1))
+            usual_height = median(heights[k] for k in near)
+            was_odd, odd = odd, abs(heights[i] - usual_height) > ODD_HEIGHT * abs(usual_height)
+            rr = rr_s[i]
+            if rr is None:
+                continue
+            usual = median(x for k in near if (x := rr_s[k]) is not None)
+            was_early, early = early, rr < EARLY * usual
+            out[i] = (
+                SHORTEST_S <= rr <= LONGEST_S
+                and not (early or was_early or odd or was_odd)
+                and rr <= LATE * usual
+                and i > begin
+            )
+    return out
+
+
+class Variability:
+    """Heart rate and HRV of a stream, every five minutes and over all of it.
+
+    Parameters
+    ----------
+    delay_s : how long after a moment it is certain whether it lies in an AF episode, seconds
+    """
+
+    def __init__(self, delay_s: float) -> None:
+        self._delay_s = delay_s
+        self._beats: list[Beat] = []  # not yet told, after some that give context
+        self._told = 0  # how many of these
+        self._before_s: float | None = None  # the last interval told, if it was NN
+        self._rate = HeartRate()
+        self._edges: deque[Edge] = deque()
+        self._begin = self._origin = Edge(0, 0.0)
+        self._all = Sums()
+        self._af: dict[tuple[str, int], tuple[float, float]] = {}
+        self._windows: deque[tuple[float, float, bool]] = deque()
+
+    def push(self, message: Beat | Verdict | Episode) -> None:
+        """Take what was found, in the order it was found."""
+        if isinstance(message, Beat):
+            self._beats.append(message)
+        elif isinstance(message, Episode):
+            end_s = message.offset_s if message.state == "closed" else inf
+            self._af[message.model, message.onset] = message.onset_s, end_s
+        elif not message.scores.provisional:
+            scores = message.scores
+            self._windows.append((scores.time_s, scores.time_s + scores.seconds, message.readable))
+
+    def edge(self, edge: Edge) -> None:
+        """Five minutes end here; they are told when it is certain what lay in them."""
+        self._edges.append(edge)
+
+    def advance(self, time_s: float) -> list[Hrv]:
+        """All was pushed that lies before this time: tell what is certain by now."""
+        out: list[Hrv] = []
+        while self._edges and time_s >= self._edges[0].time_s + self._delay_s:
+            out.append(self._tell(self._edges.popleft()))
+        return out
+
+    def finish(self, end: Edge) -> list[Hrv]:
+        """The stream ends here: the rest, and all of it."""
+        out = [self._tell(edge) for edge in self._edges]
+        self._edges.clear()
+        if end.time_s > self._begin.time_s or self._told < len(self._beats):
+            out.append(self._tell(Edge(end.sample, max(end.time_s, self._begin.time_s)), last=True))
+        return [*out, self._all.result("stream", self._origin, end)]
+
+    def _tell(self, edge: Edge, last: bool = False) -> Hrv:
+        stop = self._told
+        while stop < len(self._beats) and (last or self._beats[stop].time_s < edge.time_s):
+            stop += 1
+        near = self._beats[: stop + AROUND]
+        normal = normal_intervals([b.rr_s for b in near], [b.height for b in near])
+        sums = Sums()
+        for beat, is_normal in zip(near[self._told : stop], normal[self._told : stop], strict=True):
+            rr_s, before_s, self._before_s = beat.rr_s, self._before_s, None
+            if rr_s is None or rr_s > PAUSE_S or not self._readable(beat.time_s - rr_s, beat.time_s):
+                self._rate.push(replace(beat, rr_s=None))  # as after a gap
+                continue
+            self._rate.push(beat)
+            bpm = self._rate.bpm(beat.time_s)
+            self._all.beat(rr_s, bpm)
+            sums.beat(rr_s, bpm)
+            if is_normal and not self._in_af(beat.time_s - rr_s, beat.time_s):
+                self._all.normal(rr_s, before_s)
+                sums.normal(rr_s, before_s)
+                self._before_s = rr_s
+        result = sums.result("5 min", self._begin, edge)
+        self._forget(stop, edge)
+        return result
+
+    def _in_af(self, begin_s: float, end_s: float) -> bool:
+        return any(a < end_s and b > begin_s for a, b in self._af.values())
+
+    def _readable(self, begin_s: float, end_s: float) -> bool:
+        """Whether a readable window covers an interval, or none that tells otherwise touches it."""
+        touching = [w for w in self._windows if w[0] < end_s and w[1] > begin_s]
+        return all(w[2] for w in touching) or any(
+            w[2] and w[0] <= begin_s and w[1] >= end_s for w in touching
+        )
+
+    def _forget(self, told: int, edge: Edge) -> None:
+        """Keep what the next span needs."""
+        keep = max(0, told - 2 * AROUND - 2)
+        self._beats, self._told, self._begin = self._beats[keep:], told - keep, edge
+        since_s = edge.time_s - LONGEST_KEPT_S
+        self._af = {key: span for key, span in self._af.items() if span[1] > since_s}
+        while self._windows and self._windows[0][1] < since_s:
+            self._windows.popleft()

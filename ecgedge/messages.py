@@ -234,6 +234,69 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True)
+class Hrv:
+    """Heart rate and its variability, of five minutes or of the whole stream.
+
+    The rate counts all beats, the variability only intervals between normal beats (NN): no gap, AF episode,
+    ectopic beat (premature, or of odd height), or window without a readable signal. The measures are those of
+    the Task Force (Circulation 93, 1996); None where too few intervals are left.
+    """
+
+    span: Literal["5 min", "stream"]
+    first: int
+    last: int
+    """One past the last stream sample."""
+    time_s: float
+    seconds: float
+    rr_intervals: int
+    """All RR intervals of up to 3 s that ended in the span, unreadable signal apart."""
+    rr_s: float
+    """Their sum, seconds."""
+    heart_rate_bpm: float | None
+    """Mean rate over these intervals."""
+    lowest_bpm: float | None
+    """Of the median of ten seconds, taken at every beat."""
+    highest_bpm: float | None
+    nn_intervals: int
+    coverage: float
+    """Share (0-1) of the span that lies in NN intervals."""
+    mean_nn_ms: float | None
+    sdnn_ms: float | None
+    """Standard deviation of the NN intervals."""
+    rmssd_ms: float | None
+    """Root mean square of the differences between neighbouring NN intervals."""
+    pnn50: float | None
+    """Share (0-1) of these differences that are above 50 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """AF burden and heart rate of an hour or day, counted from the first sample, or of the whole stream."""
+
+    span: Literal["hour", "day", "stream"]
+    model: str
+    first: int
+    last: int
+    """One past the last stream sample."""
+    time_s: float
+    seconds: float
+    """Shorter than an hour or day only at the stream's end."""
+    judged_s: float
+    """Seconds that windows or episodes cover; the rest is gaps and pieces too short to judge."""
+    af_s: float
+    """Seconds in AF episodes of at least the minimum duration."""
+    burden: float | None
+    """``af_s`` over ``judged_s`` (0-1); None where nothing was judged."""
+    inconclusive: float | None
+    """Share (0-1) of ``judged_s`` outside the episodes that most windows over it called inconclusive."""
+    episodes: int
+    """How many episodes have a part in it."""
+    heart_rate_bpm: float | None
+    lowest_bpm: float | None
+    highest_bpm: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Counters:
     """What has been read and lost since the stream began."""
 
@@ -266,6 +329,10 @@ class Status:
     """Score of the verdict's class, 0-1."""
     quality: float | None = None
     counters: Counters = field(default_factory=Counters)
+    mains_hz: float | None = None
+    """Where mains hum stands in the spectrum, Hz; None without any, or where the rate is too low to tell."""
+    mains_share: float | None = None
+    """Amplitude of the hum over the height of the QRS; None where either is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,4 +352,6 @@ class Record:
     windows: int
 
 
-Message = Segment | SampleBlock | Gap | Beat | Window | Scores | Verdict | Episode | Status | Record
+Message = (
+    Segment | SampleBlock | Gap | Beat | Window | Scores | Verdict | Episode | Hrv | Period | Status | Record
+)

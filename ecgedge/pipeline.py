@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ecgedge.accounts import Accounts
 from ecgedge.clock import Clock
-from ecgedge.frontend import Consumer, Frontend, Prepared
+from ecgedge.frontend import KEPT_S, Consumer, Frontend, Notice, Prepared
 from ecgedge.hrv import HeartRate
 from ecgedge.messages import (
     Beat,
@@ -24,7 +25,7 @@ from ecgedge.messages import (
     StretchEnd,
     Verdict,
 )
-from ecgedge.rhythm import AfEpisodes
+from ecgedge.rhythm import BRIDGE_S, AfEpisodes
 from ecgedge.verdict import judge
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Pipeline:
         self._give_samples = samples
         self._models: dict[str, _Model] = {}
         consumers = []
+        longest_s = 0.0  # from the end of an interval to the word on it
         for classifier in classifiers:
             bundle = classifier.bundle
             thresholds = bundle.manifest["thresholds"]
@@ -76,11 +78,13 @@ class Pipeline:
                 minimum_s=minimum_episode_s,
             )
             self._models[bundle.name] = _Model(classifier, episodes)
+            longest_s = max(longest_s, bundle.window.length_s + 2 * bundle.window.hop_s)
             manifest = bundle.manifest
             consumers.append(
                 Consumer(bundle.name, manifest["preprocessing"], bundle.window, manifest["inputs"])
             )
         self._frontend = Frontend(tuple(consumers), lead)
+        self._accounts = Accounts(tuple(self._models), longest_s + minimum_episode_s + BRIDGE_S + KEPT_S)
         self._heart_rate = HeartRate()
         self._verdict: Verdict | None = None
         self._in_stretch = False
@@ -126,16 +130,18 @@ class Pipeline:
         out: list[Message] = []
         for timed in self._clock.finish():
             out += self._take(timed, wire)
-        for item in self._frontend.finish():
-            out += self._judge(item)
+        rest = [message for item in self._frontend.finish() for message in self._judge(item, wire)]
         for model in self._models.values():
-            out += model.episodes.finish()
+            rest += model.episodes.finish()
+        for message in rest:
+            self._accounts.push(message)
+        out += [*rest, *self._accounts.finish()]
         out.append(self.status("ended", wire=wire))
         return out
 
     def status(self, state: str | None = None, text: str = "", wire: Counters | None = None) -> Status:
         """Where the stream stands now."""
-        verdict = self._verdict
+        verdict, mains = self._verdict, self._frontend.mains
         return Status(
             sample=self._clock.sample,
             time_s=self.time_s,
@@ -145,6 +151,8 @@ class Pipeline:
             verdict=verdict.verdict if verdict else None,
             probability=verdict.probability if verdict else None,
             quality=verdict.quality.index if verdict else None,
+            mains_hz=mains.hum.seen_hz if mains.hum else None,
+            mains_share=mains.share if mains.hum and mains.share else None,
             counters=self.counters(wire),
         )
 
@@ -156,10 +164,15 @@ class Pipeline:
             self._samples += timed.n
             self._leads_off += timed.n if timed.leads_off else 0
             out += [timed] if self._give_samples else []
-        judged = [message for item in self._frontend.push(timed) for message in self._judge(item)]
+        judged = [message for item in self._frontend.push(timed) for message in self._judge(item, wire)]
+        for message in judged:
+            self._accounts.push(message)
         electrode = self._electrode(timed, wire) if isinstance(timed, SampleBlock) else []
         # "Off" comes before what that ends; "back on" after the gap that it closes.
         out += electrode + judged if self._electrode_off else judged + electrode
+        if isinstance(timed, SampleBlock):
+            end = timed.first + timed.n
+            out += self._accounts.advance(end, self._clock.time_s(end))
         if self.time_s >= self._next_status_s:
             self._next_status_s = (self.time_s // STATUS_S + 1) * STATUS_S
             out.append(self.status(wire=wire))
@@ -173,7 +186,11 @@ class Pipeline:
         text = "electrode off: check the leads" if block.leads_off else "electrode back on"
         return [self.status(text=text, wire=wire)]
 
-    def _judge(self, item: Gap | Beat | Prepared | StretchEnd) -> list[Message]:
+    def _judge(
+        self, item: Gap | Beat | Prepared | StretchEnd | Notice, wire: Counters | None
+    ) -> list[Message]:
+        if isinstance(item, Notice):
+            return [self.status(text=item.text, wire=wire)]
         if isinstance(item, Gap):
             self._gap_end = item.first + item.n
             return [item] if self._in_stretch else [item, *self._interrupt(self._gap_end)]

@@ -136,8 +136,14 @@ def _share(x: float) -> str:
     return f"{100 * x:.0f} %" if x >= 0.01 else f"{100 * x:.1f} %"
 
 
-def assess(window: Window) -> Quality:
+def assess(window: Window, mains: str = "") -> Quality:
     """Judge one window of conditioned signal (0.5-40 Hz).
+
+    Parameters
+    ----------
+    window : to judge
+    mains : what the raw signal holds of the mains, in words, where that is high; the conditioned signal has
+        little of it left, so it is a reason that moves neither index nor verdict
 
     Returns
     -------
@@ -164,6 +170,7 @@ def assess(window: Window) -> Quality:
         (m.baseline / 2.5, "baseline wander", False),
         (m.fast / 0.04, "fast noise (muscle or mains)", False),
         (log(m.unevenness) / log(5.0), "bursts of noise or motion", False),
+        (1.0 if mains else 0.0, mains, False),
         (0.4 / max(m.agreement, 0.01), "beats that do not resemble each other", False),
     ]
     fatal = sorted((f for f in found if f[2]), key=lambda f: -f[0])

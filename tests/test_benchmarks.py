@@ -54,7 +54,7 @@ def test_every_result_file_has_its_benchmark_and_every_benchmark_its_file() -> N
         for path in (ROOT / "benchmarks").glob("*.py")
         if "\nQUESTION = " in path.read_text(encoding="utf-8")
     }
-    assert questions == set(NAMES) == {path.stem for path in report.RESULTS.iterdir()}
+    assert questions == set(NAMES) == {path.stem for path in report.RESULTS.glob("*.json")}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,7 +78,7 @@ def test_no_result_is_older_than_the_bundles(result: report.Json) -> None:
 
 
 def test_every_shipped_rhythm_bundle_was_scored() -> None:
-    figures = report.read("rhythm_accuracy")["figures"]["models"]
+    figures = report.read("accuracy")["figures"]["cinc2017"]["models"]
     assert set(figures) == {n for n in list_bundles() if open_bundle(n).manifest["task"] == "rhythm"}
     for name, model in figures.items():
         said = open_bundle(name).manifest["metrics"]
@@ -87,7 +87,7 @@ def test_every_shipped_rhythm_bundle_was_scored() -> None:
 
 def test_the_device_decides_as_the_exporter_saw_it_decide() -> None:
     # Two roads to one figure: recording, pipeline and Record here; batches and scores there.
-    for model in report.read("rhythm_accuracy")["figures"]["models"].values():
+    for model in report.read("accuracy")["figures"]["cinc2017"]["models"].values():
         said = model["manifest"]["validation"]
         assert model["v2"]["confusion"] == said["int8"]["confusion"]
 
@@ -113,7 +113,7 @@ def counted(reference: str, decisions: str) -> dict[str, float]:
 
 @pytest.mark.parametrize("revision", rhythm_accuracy.REVISIONS)
 def test_accuracy_and_f1_follow_from_the_kept_decisions(revision: str) -> None:
-    figures = report.read("rhythm_accuracy")["figures"]
+    figures = report.read("accuracy")["figures"]["cinc2017"]
     reference = figures["reference"][revision]
     assert figures["records"] == len(reference) == 1528
     for model in figures["models"].values():
@@ -129,7 +129,7 @@ def test_accuracy_and_f1_follow_from_the_kept_decisions(revision: str) -> None:
 
 
 def test_what_is_conclusive_follows_from_the_kept_verdicts() -> None:
-    figures = report.read("rhythm_accuracy")["figures"]
+    figures = report.read("accuracy")["figures"]["cinc2017"]
     for model in figures["models"].values():
         rows = list(zip(figures["reference"]["v2"], model["decisions"], model["verdicts"], strict=True))
         kept = [(r, d) for r, d, v in rows if v != "?"]
@@ -144,7 +144,7 @@ def test_what_is_conclusive_follows_from_the_kept_verdicts() -> None:
 
 def test_the_bootstrap_interval_agrees_with_the_binomial_one() -> None:
     stats = pytest.importorskip("scipy.stats")
-    for model in report.read("rhythm_accuracy")["figures"]["models"].values():
+    for model in report.read("accuracy")["figures"]["cinc2017"]["models"].values():
         row = model["v2"]
         right = round(row["accuracy"] * row["records"])
         interval = stats.binomtest(right, row["records"]).proportion_ci(method="wilson")
@@ -155,8 +155,8 @@ def test_the_bootstrap_interval_agrees_with_the_binomial_one() -> None:
 def test_the_first_records_come_out_as_kept_and_as_the_command_line_says(
     data_dir: Path, tmp_path: Path
 ) -> None:
-    figures = rhythm_accuracy.measure(data_dir, FEW)
-    kept = report.read("rhythm_accuracy")["figures"]
+    figures = rhythm_accuracy.measure(data_dir, open_models(rhythm_accuracy.bundle_names()), FEW)
+    kept = report.read("accuracy")["figures"]["cinc2017"]
     for name, model in figures["models"].items():
         assert model["decisions"] == kept["models"][name]["decisions"][:FEW]
         assert model["verdicts"] == kept["models"][name]["verdicts"][:FEW]

@@ -25,6 +25,9 @@ STAGES = {
     "rhythm",
     "hrv",
     "irregularity",
+    "mains",
+    "polarity",
+    "burden",
 }
 NOUNS = {"messages", "errors"}
 WORKBENCH = {"datasets", "models", "training"}
@@ -38,11 +41,12 @@ INTERNAL: dict[str, set[str]] = {
     "ports": NOUNS | {"wire", "recordings"},
     **dict.fromkeys(STAGES, NOUNS),
     "frontend": NOUNS | STAGES,
+    "accounts": NOUNS | {"hrv", "burden"},
     "schema": set(),
     "bundle": NOUNS | STAGES | {"schema"},
     "classifier": NOUNS | {"bundle", "features"},
     "golden": NOUNS | {"frontend", "bundle", "classifier"} | STAGES,
-    "pipeline": NOUNS | STAGES | {"frontend", "bundle", "classifier", "wire"},
+    "pipeline": NOUNS | STAGES | {"frontend", "accounts", "bundle", "classifier", "wire"},
     "session": NOUNS
     | {"pipeline", "bundle", "classifier", "verdict", "ports", "recordings", "wire", "sinks"},
     "sinks": NOUNS | {"recordings"},

@@ -22,7 +22,9 @@ from ecgedge.messages import (
     Counters,
     Episode,
     Gap,
+    Hrv,
     Message,
+    Period,
     Quality,
     Record,
     SampleBlock,
@@ -83,7 +85,16 @@ EXAMPLES: dict[type, list[Message]] = {
         Status(0, 0.0, "waiting"),
         Status(2500, 10.0, "streaming", "", 71.6, "sinus", 0.97, 0.9, COUNTERS),
         Status(2500, 10.0, "streaming", heart_rate_bpm=float("inf")),
+        Status(9, 0.1, "streaming", mains_hz=50.04, mains_share=0.31),
         Status(9, 0.1, "unrecognised", 'bytes: "\n\x00 é'),
+    ],
+    Hrv: [
+        Hrv("5 min", 0, 75000, 0.0, 300.0, 350, 299.0, 70.2, 61.0, 93.0, 340, 0.97, 855.0, 41.0, 38.0, 0.11),
+        Hrv("stream", 0, 0, 0.0, 0.0, 0, 0.0, None, None, None, 0, 0.0, None, None, None, None),
+    ],
+    Period: [
+        Period("hour", "m", 0, 900000, 0.0, 3600.0, 3500.0, 700.0, 0.2, 0.05, 2, 72.0, 50.0, 140.0),
+        Period("stream", "m", 0, 0, 0.0, 0.0, 0.0, 0.0, None, None, 0, None, None, None),
     ],
     Record: [
         Record("a b/é.mat", "m", "N", "sinus", {"N": 0.9, "A": 0.1}, 30.0, 0.0, 1),
@@ -126,7 +137,7 @@ def test_the_schema_defines_the_types_that_are_written_and_no_other() -> None:
     defined = {
         d["properties"]["type"]["const"] for d in load_schema()["$defs"].values() if "type" in d["properties"]
     }
-    assert defined == {"window", "episode", "beat", "gap", "status", "record"}
+    assert defined == {"window", "episode", "beat", "gap", "hrv", "period", "status", "record"}
     assert {encode(EXAMPLES[kind][0])[0]["type"] for kind in jsonl.ENCODERS} == defined
 
 

@@ -17,7 +17,9 @@ from ecgedge.messages import (
     Beat,
     Episode,
     Gap,
+    Hrv,
     Message,
+    Period,
     Record,
     SampleBlock,
     Scores,
@@ -123,7 +125,50 @@ def _status(message: Status) -> Json:
         "verdict": message.verdict,
         "probability": _number(message.probability),
         "quality": _number(message.quality, 4),
+        "mains_hz": _number(message.mains_hz, 2),
+        "mains_share": _number(message.mains_share, 4),
         "counters": {name: int(getattr(counters, name)) for name in counters.__dataclass_fields__},
+    }
+
+
+def _hrv(message: Hrv) -> Json:
+    return {
+        "type": "hrv",
+        "span": message.span,
+        "first": int(message.first),
+        "last": int(message.last),
+        "time_s": _number(message.time_s),
+        "seconds": _number(message.seconds),
+        "rr_intervals": int(message.rr_intervals),
+        "heart_rate_bpm": _number(message.heart_rate_bpm, 2),
+        "lowest_bpm": _number(message.lowest_bpm, 2),
+        "highest_bpm": _number(message.highest_bpm, 2),
+        "nn_intervals": int(message.nn_intervals),
+        "coverage": _number(message.coverage, 4),
+        "mean_nn_ms": _number(message.mean_nn_ms, 2),
+        "sdnn_ms": _number(message.sdnn_ms, 2),
+        "rmssd_ms": _number(message.rmssd_ms, 2),
+        "pnn50": _number(message.pnn50, 4),
+    }
+
+
+def _period(message: Period) -> Json:
+    return {
+        "type": "period",
+        "span": message.span,
+        "model": message.model,
+        "first": int(message.first),
+        "last": int(message.last),
+        "time_s": _number(message.time_s),
+        "seconds": _number(message.seconds),
+        "judged_s": _number(message.judged_s),
+        "af_s": _number(message.af_s),
+        "burden": _number(message.burden),
+        "inconclusive": _number(message.inconclusive, 4),
+        "episodes": int(message.episodes),
+        "heart_rate_bpm": _number(message.heart_rate_bpm, 2),
+        "lowest_bpm": _number(message.lowest_bpm, 2),
+        "highest_bpm": _number(message.highest_bpm, 2),
     }
 
 
@@ -146,6 +191,8 @@ ENCODERS: dict[type, Callable[[Any], Json]] = {
     Episode: _episode,
     Beat: _beat,
     Gap: _gap,
+    Hrv: _hrv,
+    Period: _period,
     Status: _status,
     Record: _record,
 }

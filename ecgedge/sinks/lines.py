@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecgedge.messages import Episode, Gap, Segment, Status, Verdict
-from ecgedge.sinks.summary import CAUSES, clock_time
+from ecgedge.sinks.summary import CAUSES, clock_time, mains_words
 
 SOURCES = {"declared": "declared by the board", "given": "given by --fs", "measured": "measured"}
 
@@ -61,6 +61,8 @@ def status_line(message: Status) -> str:
         parts.append(rhythm)
     if message.quality is not None:
         parts.append(f"quality {100 * message.quality:.0f} %")
+    if message.mains_hz is not None and message.mains_share is not None and message.mains_share >= 0.05:
+        parts.append(mains_words(message.mains_hz, message.mains_share))
     counters = message.counters
     lost = f"lost {counters.lost}"
     if counters.lost_estimated:

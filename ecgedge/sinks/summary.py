@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from ecgedge.messages import Beat, Counters, Episode, Gap, GapCause, Message, Status, Verdict
+from ecgedge.messages import Beat, Counters, Episode, Gap, GapCause, Hrv, Message, Period, Status, Verdict
 
 CAUSES = {
     "lost": "samples lost on the wire",
@@ -16,6 +16,12 @@ CAUSES = {
     "unplugged": "cable out",
 }
 """What a gap's cause means, in words."""
+
+
+LENGTHS = {"hour": 3600.0, "day": 86400.0}
+"""Seconds of the periods that are counted."""
+HOURS = 24
+"""So many last hours are listed one by one."""
 
 
 def clock_time(seconds: float) -> str:
@@ -35,6 +41,50 @@ def percent(share: float) -> str:
     return f"{min(max(value, 0.1), 99.9):.1f} %"
 
 
+def mains_words(hz: float, share: float) -> str:
+    """Say what hum there is."""
+    return f"hum at {hz:.0f} Hz, {100 * share:.0f} % of the QRS"
+
+
+def rate_words(lowest: float | None, mean: float | None, highest: float | None) -> str:
+    """Say the heart rate of a while."""
+    if mean is None:
+        return "heart rate --"
+    if lowest is None or highest is None:
+        return f"heart rate {mean:.0f}/min"
+    return f"heart rate {mean:.0f}/min ({lowest:.0f} to {highest:.0f})"
+
+
+def period_words(message: Period) -> str:
+    """Say AF burden, what was inconclusive and what could not be judged, and the heart rate."""
+    rate = rate_words(message.lowest_bpm, message.heart_rate_bpm, message.highest_bpm)
+    found = f"{message.episodes} episode{'' if message.episodes == 1 else 's'}"
+    if message.burden is None or message.inconclusive is None:
+        return f"AF burden unknown, nothing was judged; {rate}"
+    unjudged = max(0.0, 1 - message.judged_s / message.seconds) if message.seconds > 0 else 0.0
+    return (
+        f"AF burden {percent(message.burden)} in {found}, inconclusive {percent(message.inconclusive)}, "
+        f"not judged {percent(unjudged)}; {rate}"
+    )
+
+
+def hrv_words(message: Hrv) -> str:
+    """Say the variability, and what it was taken from."""
+    if message.sdnn_ms is None or message.rmssd_ms is None or message.pnn50 is None:
+        return f"HRV: too few normal intervals ({message.nn_intervals})"
+    return (
+        f"HRV: SDNN {message.sdnn_ms:.0f} ms, RMSSD {message.rmssd_ms:.0f} ms, "
+        f"pNN50 {percent(message.pnn50)}, "
+        f"from {message.nn_intervals} normal intervals ({percent(message.coverage)} of the time)"
+    )
+
+
+def span_words(message: Period) -> str:
+    """Name an hour or a day by its number, from 1."""
+    length = LENGTHS.get(message.span)
+    return message.span if length is None else f"{message.span} {round(message.time_s / length) + 1}"
+
+
 @dataclass
 class Summary:
     """Running totals of one stream."""
@@ -50,6 +100,13 @@ class Summary:
     gap_seconds: dict[GapCause, float] = field(default_factory=dict)
     """Seconds without usable signal, by cause."""
     counters: Counters = field(default_factory=Counters)
+    hours: dict[str, deque[Period]] = field(default_factory=dict)
+    """The last hours, by model."""
+    days: dict[str, list[Period]] = field(default_factory=dict)
+    total: dict[str, Period] = field(default_factory=dict)
+    """The whole stream, by model; there at its end."""
+    hrv: Hrv | None = None
+    """Of the whole stream; there at its end."""
 
     def add(self, message: Message) -> None:
         """Take one message into account."""
@@ -68,9 +125,21 @@ class Summary:
         elif isinstance(message, Gap):
             self.gap_seconds[message.cause] = self.gap_seconds.get(message.cause, 0.0) + message.seconds
             self._reach(message.time_s + message.seconds)
+        elif isinstance(message, Hrv):
+            self.hrv = message if message.span == "stream" else self.hrv
+        elif isinstance(message, Period):
+            self._period(message)
         elif isinstance(message, Status):
             self.counters = message.counters
             self._reach(message.time_s)
+
+    def _period(self, message: Period) -> None:
+        if message.span == "hour":
+            self.hours.setdefault(message.model, deque(maxlen=HOURS)).append(message)
+        elif message.span == "day":
+            self.days.setdefault(message.model, []).append(message)
+        else:
+            self.total[message.model] = message
 
     def _reach(self, time_s: float) -> None:
         self.seconds = max(self.seconds, time_s)
@@ -97,12 +166,19 @@ class Summary:
             )
             mine = [e for e in self.episodes.values() if e.model == model]
             found = f"{len(mine)} episode{'' if len(mine) == 1 else 's'}"
-            out.append(f"{model}: AF burden {percent(self.burden(model))} in {found}")
+            whole = self.total.get(model)
+            burden = f"AF burden {percent(self.burden(model))} in {found}"
+            out.append(f"{model}: {period_words(whole) if whole else burden}")
             out += [
                 f"  {clock_time(e.onset_s)} to {clock_time(e.offset_s)}, probability {e.probability:.2f}"
                 + ("" if e.state == "closed" else " (not ended)")
                 for e in mine
             ]
+            hours, days = self.hours.get(model, ()), self.days.get(model, ())
+            shown = [*(days if len(days) > 1 else ()), *(hours if len(hours) > 1 else ())]
+            out += [f"  {span_words(p)}: {period_words(p)}" for p in shown]
+        if self.hrv is not None and models:
+            out.append(hrv_words(self.hrv))
         if not models:
             out.append(
                 "no full window, no verdict but a provisional one" if self.provisional else "no verdict"

@@ -6,13 +6,14 @@ a file, a service's journal) the same lines come plain, without the live one, an
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from ecgedge.messages import Episode, Gap, Message, Segment, Status, Verdict
+from ecgedge.messages import Episode, Gap, Message, Period, Segment, Status, Verdict
 from ecgedge.sinks.lines import episode_line, gap_line, segment_line, status_line, verdict_line
-from ecgedge.sinks.summary import Summary, clock_time
+from ecgedge.sinks.summary import LENGTHS, Summary, clock_time, period_words, span_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -130,6 +131,11 @@ class TerminalSink:
             self._event(message.offset_s, episode_line(message), "episode")
         elif isinstance(message, Gap):
             self._event(message.time_s, gap_line(message), "gap")
+        elif isinstance(message, Period):
+            # A piece of an hour or day comes at the stream's end, where the summary has it.
+            if message.seconds >= LENGTHS.get(message.span, math.inf):
+                text = f"{message.model}: {span_words(message)}: {period_words(message)}"
+                self._event(message.time_s + message.seconds, text, "notice")
         elif isinstance(message, Segment):
             self._event(message.time_s, segment_line(message), "notice")
 
