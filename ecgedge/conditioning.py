@@ -9,8 +9,10 @@ Kaiser window): a polyphase low-pass that evaluates the input at ``k * rate_in /
 output sample k, then a high-pass at the output rate. The delay of both is compensated, so output sample
 k belongs to input position ``k * rate_in / rate_out``; it is available ``delay_s`` later.
 
-All arithmetic runs on blocks of ``BLOCK`` output samples whatever the size of the pushes, because
-numpy's products are not bit-equal across lengths. Both ends are extended by the first and last value.
+Arithmetic with a long high-pass runs on blocks of ``BLOCK`` output samples whatever the size of the pushes,
+because numpy's convolutions are not bit-equal across lengths. With a short one (up to ``SHORT`` on either
+side) a block would be most of the delay: there each output sample is the sum of its own row of products,
+which is bit-equal for any number of rows. Both ends are extended by the first and last value.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 BLOCK = 32
+SHORT = 64
+_FEW_PHASES = 16  # up to so many, stage 1 takes each phase's rows at once
 _KEYS = {"version", "rate_hz", "highpass_hz", "lowpass_hz"}
 _KAISER_BETA = 3.4  # 40 dB of stop-band attenuation
 _KAISER_HALF = 1.12  # half length of that window in samples = this * rate / width of the transition
@@ -96,7 +100,8 @@ class Conditioner:
         self._step = Fraction(self.rate_in_hz / self.rate_hz).limit_denominator(_MAX_PHASES)
         self._make_resampler(float(spec["lowpass_hz"]))
         self._make_highpass(float(spec["highpass_hz"]))
-        self.delay_s = self._half_in / self.rate_in_hz + (self._half_hp + BLOCK) / self.rate_hz
+        self._block = BLOCK if self._half_hp > SHORT else 1
+        self.delay_s = self._half_in / self.rate_in_hz + (self._half_hp + self._block) / self.rate_hz
         self._offset: float | None = None
         self._n_in = 0
         self._n_out = 0
@@ -161,6 +166,8 @@ class Conditioner:
     def _run(self, values: Floats, filled: Bools) -> tuple[Signal32, Bools]:
         self._raw = np.concatenate((self._raw, values))
         self._raw_filled = np.concatenate((self._raw_filled, filled))
+        if self._block == 1:
+            return self._run_short()
         self._resample()
         signals: list[Signal32] = []
         masks: list[Bools] = []
@@ -176,6 +183,43 @@ class Conditioner:
         self._mid, self._mid_filled = self._mid[at:], self._mid_filled[at:]
         self._n_out += at
         return np.concatenate(signals), np.concatenate(masks)
+
+    def _run_short(self) -> tuple[Signal32, Bools]:
+        """Both stages without blocks."""
+        self._resample_short()
+        n = self._mid.size - 2 * self._half_hp
+        if n <= 0:
+            return np.empty(0, dtype=np.float32), np.empty(0, dtype=bool)
+        rows = np.lib.stride_tricks.sliding_window_view(self._mid, 2 * self._half_hp + 1)
+        signal = (rows * self._highpass).sum(axis=1).astype(np.float32)  # the kernel is symmetric
+        mask = self._mid_filled[self._half_hp : self._half_hp + n]
+        self._mid, self._mid_filled = self._mid[n:], self._mid_filled[n:]
+        self._n_out += n
+        return signal, mask
+
+    def _resample_short(self) -> None:
+        """Stage 1: every output sample that the input reaches."""
+        num, den = self._step.numerator, self._step.denominator
+        last = self._raw_first + self._raw.size - self._half_in - 2  # the highest position within reach
+        n = ((last + 1) * den - 1) // num + 1 - self._mid_next
+        if n <= 0:
+            return
+        k = np.arange(self._mid_next, self._mid_next + n, dtype=np.int64)
+        position = k * num // den - self._raw_first
+        windows = np.lib.stride_tricks.sliding_window_view(self._raw, self._taps.shape[1])
+        if den <= _FEW_PHASES and n > 16 * den:  # faster; the sums are the same
+            mid = np.empty(n)
+            for at in range(den):
+                rows = windows[position[at] - self._half_in :: num][: -((at - n) // den)]
+                mid[at::den] = (rows * self._taps[k[at] % den]).sum(axis=1)
+        else:
+            mid = (windows[position - self._half_in] * self._taps[k % den]).sum(axis=1)
+        self._mid = np.concatenate((self._mid, mid))
+        self._mid_filled = np.concatenate((self._mid_filled, self._raw_filled[position]))
+        self._mid_next += n
+        drop = self._mid_next * num // den - self._half_in - self._raw_first
+        self._raw, self._raw_filled = self._raw[drop:], self._raw_filled[drop:]
+        self._raw_first += drop
 
     def _resample(self) -> None:
         """Stage 1: as many blocks of output samples as the input reaches."""

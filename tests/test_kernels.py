@@ -35,7 +35,7 @@ def litert_output(model: bytes, kind: str, tensor: np.ndarray) -> np.ndarray:
 
 
 def windows(bundle: bundles.Bundle) -> list[np.ndarray]:
-    """int8 inputs of the simulated patient in sinus rhythm, AF, with APCs and in noise; and the golden one."""
+    """int8 inputs of the simulated patient (sinus rhythm, AF, APCs, noise), and the golden one."""
     manifest = bundle.manifest
     entry = manifest["inputs"][0]
     consumer = Consumer(bundle.name, manifest["preprocessing"], bundle.window, manifest["inputs"])
