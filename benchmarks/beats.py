@@ -291,7 +291,9 @@ def measure(root: Path, minutes: float, last: report.Json | None) -> report.Json
         out: report.Json = {"window_ms": 150, "mitdb": mitdb(folder, names)}
         print(f"MIT-BIH {out['mitdb']['pooled']}", flush=True)
         with Archive(root, "ludb") as subjects:
-            out["ludb_ii"] = ludb(subjects, folder)
+            own = folder / "ludb"  # its records are numbered 1 to 200: some have the names of MIT-BIH's
+            own.mkdir()
+            out["ludb_ii"] = ludb(subjects, own)
         print(f"LUDB {out['ludb_ii']['pooled']}", flush=True)
         out["latency"] = latency(folder, names)
         print(f"latency {out['latency']}", flush=True)

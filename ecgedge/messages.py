@@ -134,7 +134,7 @@ class Beat:
     rr_s: float | None
     """Seconds since the R peak before; None for the first beat after a gap."""
     height: float
-    """Signed height of the QRS in the detector's 5-20 Hz band, in the unit of the signal."""
+    """Signed height of the QRS in the detector's 8-35 Hz band, in the unit of the signal."""
     in_mv: bool
     """Whether that unit is millivolt (otherwise counts of unknown scale)."""
 

@@ -54,6 +54,15 @@ def test_bit_equal_for_any_chunking(rate: float, chunk: int) -> None:
     np.testing.assert_array_equal(condition(values, rate, chunk), condition(values, rate))
 
 
+@pytest.mark.parametrize("rate", [100.0, 128.0, 194.3, 250.0, 360.0, 1000.0])
+@pytest.mark.parametrize("chunk", [1, 7, 33, 250])
+def test_a_short_band_is_bit_equal_for_any_chunking(rate: float, chunk: int) -> None:
+    """The R-peak detector's band runs without blocks: few samples at once, or many, give the same bits."""
+    spec = {"version": 1, "rate_hz": 200.0, "highpass_hz": 8.0, "lowpass_hz": 35.0}
+    values = np.random.default_rng(2).normal(size=2500).cumsum() + 1e6
+    np.testing.assert_array_equal(condition(values, rate, chunk, spec), condition(values, rate, spec=spec))
+
+
 def test_constant_offset_vanishes() -> None:
     assert np.abs(condition(np.full(2000, 8e6), 250.0)).max() == 0.0
 
