@@ -35,6 +35,8 @@ DEVELOPMENT = {
         "after leaving out beats of odd height",
         "after letting undecided windows vote on episodes",
         "after keeping the net's score of noise",
+        "with the beat detector made for noise",
+        "with the RR model fitted anew on its beats",
     ],
     "note": (
         "The idea of leaving out beats of odd height came from seeing record 200, and the beat detector, "

@@ -26,7 +26,7 @@ DRIFT = 0.012
 LINE = 4.0
 """Times the highest neighbour from which a line is a tone."""
 HIGH, LOW = 0.10, 0.05
-"""Amplitude over the height of the QRS (5-20 Hz) from which hum is told, and below which it is gone."""
+"""Amplitude over the height of the QRS (8-35 Hz) from which hum is told, and below which it is gone."""
 REPEATED = 2
 """Blocks in a row that a change takes."""
 _LOWEST_HZ = 25.0  # a mirrored line below stands among the heartbeats
