@@ -6,12 +6,15 @@ middle of the simulated atrial fibrillation, and draws the screen as it stood.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -20,7 +23,7 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 TARGET = Path(__file__).parents[1] / ".github" / "terminal.svg"
-COLUMNS = 96
+COLUMNS = 120
 SPEED = 40
 STOP_AFTER_S = 3.6
 COMMAND = f"ecgedge stream --port demo --speed {SPEED}"
@@ -51,6 +54,7 @@ SVG_FORMAT = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/200
 def capture() -> str:
     """What the command wrote to its terminal until it was interrupted, control sequences included."""
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, COLUMNS, 0, 0))
     words = [sys.executable, "-m", *COMMAND.split()]
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": "30"}
     run = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
