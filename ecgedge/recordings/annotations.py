@@ -23,7 +23,7 @@ SYMBOLS = {
 """Annotation codes and the symbols that stand for them; others are written ``[code]``."""
 BEATS = frozenset("NLRaVFJASEj/QBenfr?")
 """Symbols that mark a QRS complex."""
-RHYTHM, NOTE, QUALITY = "+", '"', "~"
+RHYTHM, NOTE = "+", '"'
 LEADS_OFF, LEADS_ON = "leads off", "leads on"
 END = b"\0\0"
 MAX_AUX = 255

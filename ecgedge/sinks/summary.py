@@ -63,7 +63,8 @@ def period_words(message: Period) -> str:
         return f"AF burden unknown, nothing was judged; {rate}"
     unjudged = max(0.0, 1 - message.judged_s / message.seconds) if message.seconds > 0 else 0.0
     return (
-        f"AF burden {percent(message.burden)} in {found}, inconclusive {percent(message.inconclusive)}, "
+        f"AF burden {percent(message.burden)} in {found}, "
+        f"inconclusive {percent(message.inconclusive)} of the time, "
         f"not judged {percent(unjudged)}; {rate}"
     )
 
