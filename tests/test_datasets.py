@@ -1,4 +1,4 @@
-"""CinC 2017 as it lies on disk: labels, split, signals, and what is said when something is missing."""
+"""Data sets as they lie on disk: records, labels, splits, and what is said when something is missing."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 
 from ecgedge.datasets import cinc2017
 from ecgedge.datasets.archive import VARIABLE, Archive, data_root
+from ecgedge.datasets.record import Record
 from ecgedge.errors import DataError
 
 NAMES = ("A00001", "A00002", "A00003")
@@ -60,7 +61,7 @@ def refused(match: str, call) -> str:
     return text
 
 
-def everything(root: Path, revision: str = "v2") -> list[cinc2017.LabelledRecord]:
+def everything(root: Path, revision: str = "v2") -> list[Record]:
     return list(cinc2017.records(root, list(NAMES), revision))
 
 
@@ -72,23 +73,55 @@ def test_a_folder_gives_what_the_archive_gives(tmp_path: Path) -> None:
     pack(tmp_path / "zip", members())
     unpack(tmp_path / "folder", members())
     for packed, loose in zip(everything(tmp_path / "zip"), everything(tmp_path / "folder"), strict=True):
-        assert (packed.name, packed.label) == (loose.name, loose.label)
+        assert (packed.name, packed.labels) == (loose.name, loose.labels)
         np.testing.assert_array_equal(packed.signal, loose.signal)
 
 
 def test_counts_become_millivolts_and_names_classes(tmp_path: Path) -> None:
     pack(tmp_path, members())
     for k, record in enumerate(everything(tmp_path)):
-        np.testing.assert_array_equal(record.signal, signal(k) / 1000.0)
+        np.testing.assert_array_equal(record.lead(), signal(k) / 1000.0)
+        assert record.signal.shape == (400 + k, 1)
         assert record.signal.dtype == np.float64
-    assert [cinc2017.CLASSES[r.label] for r in everything(tmp_path)] == ["N", "A", "~"]
-    assert [cinc2017.CLASSES[r.label] for r in everything(tmp_path, "v3")] == ["O", "A", "~"]
+    for revision, classes in (("v2", ["N", "A", "~"]), ("v3", ["O", "A", "~"])):
+        found = [cinc2017.class_of(r, revision) for r in everything(tmp_path)]
+        assert [cinc2017.CLASSES[k] for k in found] == classes
+        assert found == list(cinc2017.labels_by_record(tmp_path, revision).values())
+    assert cinc2017.revisions(tmp_path) == ["v2", "v3"]
+    refused("'v1'", lambda: cinc2017.class_of(everything(tmp_path)[0], "v1"))
+    refused("original", lambda: everything(tmp_path, "v1"))
 
 
 def test_records_come_in_the_order_asked_for(tmp_path: Path) -> None:
     pack(tmp_path, members())
     names = ["A00003", "A00001"]
     assert [r.name for r in cinc2017.records(tmp_path, names)] == names
+
+
+def test_the_tree_that_physionet_serves_is_read_as_it_is(tmp_path: Path) -> None:
+    """The challenge's archive within its folder, the last labels beside it; mirrored, or fetched by us."""
+    content = members()
+    last = content.pop("training2017/REFERENCE-v3.csv")
+    truth = [signal(k).tolist() for k in range(3)]
+    for place in ("cinc2017", "challenge-2017/1.0.0", "physionet.org/files/challenge-2017/1.0.0"):
+        root = tmp_path / place.replace("/", "-")
+        folder = root / place
+        folder.mkdir(parents=True)
+        pack(folder, content).rename(folder / "training2017.zip")
+        (folder / "REFERENCE-v3.csv").write_bytes(last)
+        found = everything(root)
+        assert [np.rint(r.lead() * 1000).tolist() for r in found] == truth
+        assert found[0].labels == {"v2": ("N",), "v3": ("O",)}
+
+
+def test_an_archive_of_lzma_members_that_is_damaged(tmp_path: Path) -> None:
+    path = pack(tmp_path, members(), zipfile.ZIP_LZMA)
+    whole = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("training2017/A00002.mat").header_offset
+    whole[start + 80 : start + 400] = bytes(320)
+    path.write_bytes(bytes(whole))
+    refused("A00002", lambda: everything(tmp_path))
 
 
 # ---- what is missing or damaged
@@ -127,12 +160,12 @@ def test_a_page_of_text_instead_of_the_archive(tmp_path: Path) -> None:
 def test_flipped_bytes_anywhere_never_pass_or_end_in_a_traceback(tmp_path: Path, method: int) -> None:
     path = pack(tmp_path, members(), method)
     whole = path.read_bytes()
-    truth = [(r.name, r.label, r.signal.tobytes()) for r in everything(tmp_path)]
+    truth = [(r.name, r.labels["v2"], r.signal.tobytes()) for r in everything(tmp_path)]
     noticed = 0
     for at in range(0, len(whole), 7):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
         try:
-            got = [(r.name, r.label, r.signal.tobytes()) for r in everything(tmp_path)]
+            got = [(r.name, r.labels["v2"], r.signal.tobytes()) for r in everything(tmp_path)]
         except DataError as error:
             noticed += "\n" not in str(error)
         else:  # dates, comments, and attributes of members matter to nobody
@@ -174,7 +207,6 @@ def test_a_record_that_the_set_does_not_have(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"train": ["A00001"]}', '{"train": 1, "validation": 2}'])
 def test_a_split_that_cannot_be_read(tmp_path: Path, content: str) -> None:
     (tmp_path / "splits").mkdir()
-    refused("cinc2017_dualnet", lambda: cinc2017.published_split(tmp_path))
     (tmp_path / "splits" / "cinc2017_dualnet.json").write_text(content)
     refused("cinc2017_dualnet", lambda: cinc2017.published_split(tmp_path))
 
@@ -197,6 +229,7 @@ def test_the_published_split(data_dir: Path) -> None:
     """Sizes as published; the digests, of the ascending 0-based indices, pin the very records."""
     digests = []
     parts = cinc2017.published_split(data_dir)
+    assert parts == cinc2017.published_split(Path("nowhere")), "the shipped lists are those of the file"
     for names in parts:
         indices = ",".join(str(i) for i in sorted(int(name[1:]) - 1 for name in names))
         digests.append(hashlib.sha256(indices.encode()).hexdigest()[:16])
@@ -222,8 +255,8 @@ def test_signals_are_those_of_the_wfdb_package(data_dir: Path, tmp_path: Path) -
                 (tmp_path / f"{name}{suffix}").write_bytes(archive.read(f"training2017/{name}{suffix}"))
     for record in cinc2017.records(data_dir, names):
         theirs = wfdb.rdrecord(str(tmp_path / record.name))
-        assert theirs.fs == cinc2017.RATE_HZ
-        np.testing.assert_allclose(record.signal, theirs.p_signal[:, 0], rtol=0, atol=1e-12)
+        assert theirs.fs == record.rate_hz == cinc2017.RATE_HZ
+        np.testing.assert_allclose(record.signal, theirs.p_signal, rtol=0, atol=1e-12)
 
 
 def test_the_known_duplicate_lies_across_the_split(data_dir: Path) -> None:

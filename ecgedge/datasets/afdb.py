@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecgedge.datasets.archive import Archive
+from ecgedge.datasets.catalogue import AFDB, open_set
 from ecgedge.recordings.annotations import decode
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class RhythmRecord:
 
 def records(root: Path) -> Iterator[RhythmRecord]:
     """All records, in order."""
-    with Archive(root, "afdb_annotations") as archive:
+    with open_set(root, AFDB.name) as archive:
         for name in NAMES:
             beats = decode(archive.read(f"afdb/{name}.qrs"), f"{name}.qrs")
             marks = decode(archive.read(f"afdb/{name}.atr"), f"{name}.atr")
