@@ -5,7 +5,8 @@ Sixteen figures of the RR series feed a net of one hidden layer whose weights sh
 and on CinC 2017 training records (``python -m ecgedge.training.irregularity``). Among the figures are the
 match counts of sample entropy (Richman and Moorman, Am. J. Physiol. 278, 2000; for short windows after
 Lake and Moorman, Am. J. Physiol. 300, 2011) and the share of turning points (Dash et al., Ann. Biomed.
-Eng. 37, 2009). It sees no waveform, so ``verdict.fuse`` joins it with a net that does.
+Eng. 37, 2009). Of the waveform it knows only which beats are of odd shape (``morphology``): it steps over
+these. ``verdict.fuse`` joins it with a net that sees the waveform.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
+from math import log, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,80 +23,91 @@ import numpy as np
 from ecgedge.errors import BundleError
 
 if TYPE_CHECKING:
-    from ecgedge.messages import Floats
+    from ecgedge.messages import Bools, Floats
 
 WEIGHTS = Path(__file__).parent / "bundles" / "irregularity.json"
 FEATURES = 16
 SHORTEST_RR_S, LONGEST_RR_S = 0.2, 3.0
 LEAST_INTERVALS = 7
-ODD_HEIGHT = 0.5
-"""A QRS whose height differs from the median by more than this share of it is taken for ectopic."""
 _EPS = 0.004
 _ARRAYS = ("mean", "deviation", "hidden", "hidden_bias", "out", "out_bias")
 
 
-def normal_intervals(times_s: Floats, heights: Floats) -> Floats:
-    """RR intervals, seconds, without those next to a QRS of odd height and the one after its pause.
+def ordinary_intervals(times_s: Floats, odd: Bools) -> Floats:
+    """RR intervals between ordinary beats, seconds; one that spans an odd beat counts for half.
+
+    So the rhythm is followed through an ectopic beat: bigeminy over a regular sinus rhythm stays regular,
+    fibrillation with ectopic beats stays irregular. Two odd beats in a row are left out with their interval,
+    since how many ordinary ones they stand for cannot be told.
 
     Parameters
     ----------
     times_s : R peaks in order, shape (n,), seconds
-    heights : signed heights of the QRS, shape (n,), any unit
+    odd : whether a beat's QRS is of another shape than the ordinary ones, shape (n,)
     """
-    if times_s.size < 2:
-        return np.empty(0)
-    rr = np.diff(times_s)
-    middle = float(np.median(heights))
-    odd = np.abs(heights - middle) > ODD_HEIGHT * abs(middle)
-    good = ~(odd[1:] | odd[:-1])
-    good[1:] &= ~odd[:-2]
-    good &= (rr > SHORTEST_RR_S) & (rr < LONGEST_RR_S)
-    return np.asarray(rr[good])
+    kept = np.flatnonzero(~odd)
+    steps = np.diff(kept)
+    rr = np.diff(times_s[kept]) / np.maximum(steps, 1)
+    return np.asarray(rr[(steps <= 2) & (rr > SHORTEST_RR_S) & (rr < LONGEST_RR_S)])
 
 
-def _match(series: Floats, length: int, tolerance: float) -> float:
-    """Share of the pairs of templates of ``length`` intervals that agree within ``tolerance``."""
-    n = series.size - length + 1
-    templates = np.lib.stride_tricks.sliding_window_view(series, length)
-    near = np.abs(templates[:, None] - templates[None]).max(axis=2) < tolerance
-    return float((near.sum() - n) / (n * (n - 1)))
+def _matches(far: Floats, tolerance: float) -> tuple[float, float]:
+    """Share of the pairs of single intervals, and of pairs of two in a row, that agree within a tolerance.
+
+    ``far`` is the distance of each interval from each, shape (n, n).
+    """
+    near = far < tolerance
+    pairs = near[:-1, :-1] & near[1:, 1:]
+    return tuple((np.count_nonzero(m) - len(m)) / (len(m) * (len(m) - 1)) for m in (near, pairs))  # type: ignore[return-value]
+
+
+def _ranks(values: Floats, *shares: float) -> list[float]:
+    """Quantiles, linear between the values; numpy's own takes longer than all the other figures."""
+    ordered = np.sort(values)
+    places = [share * (ordered.size - 1) for share in shares]
+    return np.interp(places, np.arange(ordered.size), ordered).tolist()  # type: ignore[no-any-return]
 
 
 def _correlation(a: Floats, b: Floats) -> float:
-    spread = float(a.std() * b.std())
-    return float(((a - a.mean()) * (b - b.mean())).mean()) / spread if spread > 1e-9 else 0.0
+    a, b = a - a.sum() / a.size, b - b.sum() / b.size
+    spread = sqrt(float(a @ a) * float(b @ b))
+    return float(a @ b) / spread if spread > 1e-9 * a.size else 0.0
 
 
 def features(rr: Floats) -> Floats:
     """The figures of at least ``LEAST_INTERVALS`` intervals (seconds), shape (16,), float64."""
-    middle = float(np.median(rr))
+    (middle,) = _ranks(rr, 0.5)
     x = np.log(rr / middle)
-    step = np.abs(np.diff(x))
+    turn = np.diff(x)
+    step = np.abs(turn)
     step2 = np.abs(x[2:] - x[:-2])
-    low, half, high = np.percentile(step, [25, 50, 75])
-    inner, before, after = x[1:-1], x[:-2], x[2:]
-    turning = ((inner > before) & (inner > after)) | ((inner < before) & (inner < after))
-    return np.array(
-        [
-            np.log(half + _EPS),
-            np.log(np.sqrt((np.minimum(step, 0.6) ** 2).mean()) + _EPS),
-            np.log(low + _EPS),
-            np.log(high + _EPS),
-            (step > 0.05).mean(),
-            (step > 0.1).mean(),
-            # Bigeminy repeats after two beats, atrial fibrillation does not.
-            np.log(step2.mean() + _EPS) - np.log(step.mean() + _EPS),
-            np.log(_match(x, 1, 0.05) + 0.01),
-            np.log(_match(x, 2, 0.05) + 0.01),
-            np.log(_match(x, 1, 0.12) + 0.01),
-            turning.mean(),
-            np.log(middle),
-            _correlation(x[1:], x[:-1]),
-            _correlation(x[2:], x[:-2]),
-            np.subtract(*np.percentile(x, [90, 10])),
-            np.log(np.median(np.abs(x)) + _EPS),
-        ]
-    )
+    low, half, high = _ranks(step, 0.25, 0.5, 0.75)
+    short = np.minimum(step, 0.6)
+    turning = np.count_nonzero(turn[1:] * turn[:-1] < 0) / (x.size - 2)
+    far = np.abs(x[:, None] - x)
+    one, two = _matches(far, 0.05)
+    bottom, top = _ranks(x, 0.1, 0.9)
+    (off,) = _ranks(np.abs(x), 0.5)
+    figures = [
+        log(half + _EPS),
+        log(sqrt(float(short @ short) / short.size) + _EPS),
+        log(low + _EPS),
+        log(high + _EPS),
+        np.count_nonzero(step > 0.05) / step.size,
+        np.count_nonzero(step > 0.1) / step.size,
+        # Bigeminy repeats after two beats, atrial fibrillation does not.
+        log(step2.sum() / step2.size + _EPS) - log(step.sum() / step.size + _EPS),
+        log(one + 0.01),
+        log(two + 0.01),
+        log(_matches(far, 0.12)[0] + 0.01),
+        turning,
+        log(middle),
+        _correlation(x[1:], x[:-1]),
+        _correlation(x[2:], x[:-2]),
+        top - bottom,
+        log(off + _EPS),
+    ]
+    return np.array(figures)
 
 
 @dataclass(frozen=True)
@@ -110,12 +123,12 @@ class IrregularityModel:
     """Shape (units,)."""
     out_bias: float
 
-    def probability(self, times_s: Floats, heights: Floats) -> float | None:
+    def probability(self, times_s: Floats, odd: Bools) -> float | None:
         """Probability of atrial fibrillation (0-1) from the beats of one window.
 
         None where too few intervals between ordinary beats are left to tell.
         """
-        rr = normal_intervals(times_s, heights)
+        rr = ordinary_intervals(times_s, odd)
         if rr.size < LEAST_INTERVALS:
             return None
         layer = np.tanh(self.hidden @ ((features(rr) - self.mean) / self.deviation) + self.hidden_bias)

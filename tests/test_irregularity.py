@@ -19,9 +19,9 @@ def beats(rr: np.ndarray) -> np.ndarray:
     return np.concatenate(([0.3], 0.3 + np.cumsum(rr)))
 
 
-def probability(rr: np.ndarray, heights: np.ndarray | None = None) -> float | None:
+def probability(rr: np.ndarray) -> float | None:
     times = beats(rr)
-    return irregularity.load().probability(times, np.ones(times.size) if heights is None else heights)
+    return irregularity.load().probability(times, np.zeros(times.size, dtype=bool))
 
 
 def test_regular_is_not_af_and_random_is() -> None:
@@ -32,41 +32,54 @@ def test_regular_is_not_af_and_random_is() -> None:
     assert probability(np.tile([0.6, 1.0], 18)) < 0.5  # bigeminy is irregular, but in order
 
 
-def test_odd_beats_are_left_out() -> None:
-    """A ventricular beat every few beats, early and tall: what is left is regular."""
-    rr, heights = [], [1.0]
-    for k in range(36):
-        early = k % 5 == 2
-        rr.append(0.5 if early else 1.1 if k % 5 == 3 else 0.8)
-        heights.append(-2.5 if early else 1.0)
-    left = irregularity.normal_intervals(beats(np.array(rr)), np.array(heights))
-    assert left.size >= irregularity.LEAST_INTERVALS
+def test_an_odd_beat_is_stepped_over() -> None:
+    """A beat every few is early, with a pause that makes up for it: what is left is regular."""
+    rr = [0.5 if k % 5 == 2 else 1.1 if k % 5 == 3 else 0.8 for k in range(36)]
+    odd = np.array([False] + [k % 5 == 2 for k in range(36)])
+    left = irregularity.ordinary_intervals(beats(np.array(rr)), odd)
     np.testing.assert_allclose(left, 0.8)
+    assert left.size == 36 - odd.sum()
+
+
+def test_two_odd_beats_in_a_row_are_left_out_with_their_interval() -> None:
+    odd = np.zeros(21, dtype=bool)
+    odd[[8, 9]] = True
+    left = irregularity.ordinary_intervals(beats(np.full(20, 0.8)), odd)
+    np.testing.assert_allclose(left, np.full(17, 0.8))
+
+
+def test_intervals_without_odd_beats_against_numpy() -> None:
+    rr = RNG.uniform(0.1, 4.0, size=60)
+    left = irregularity.ordinary_intervals(beats(rr), np.zeros(61, dtype=bool))
+    np.testing.assert_allclose(left, rr[(rr > 0.2) & (rr < 3.0)])
 
 
 def test_too_few_intervals_tell_nothing() -> None:
     assert probability(np.full(6, 0.8)) is None
-    assert irregularity.load().probability(np.empty(0), np.empty(0)) is None
-
-
-def test_scale_of_heights_does_not_matter() -> None:
-    rr = 0.7 * np.exp(0.2 * RNG.normal(size=40))
-    heights = 1 + 0.2 * RNG.normal(size=41)
-    assert probability(rr, heights) == probability(rr, heights * 1e6)
-    assert probability(rr, heights) == probability(rr, -heights)
+    assert irregularity.load().probability(np.empty(0), np.empty(0, dtype=bool)) is None
+    everything_odd = np.ones(41, dtype=bool)
+    assert irregularity.load().probability(beats(np.full(40, 0.8)), everything_odd) is None
 
 
 def test_sample_entropy_counts_against_plain_loops() -> None:
     x = RNG.normal(scale=0.1, size=30)
-    for length, tolerance in ((1, 0.05), (2, 0.05), (1, 0.12)):
-        n = x.size - length + 1
-        hits = sum(
-            max(abs(x[i + k] - x[j + k]) for k in range(length)) < tolerance
-            for i in range(n)
-            for j in range(n)
-            if i != j
-        )
-        assert irregularity._match(x, length, tolerance) == pytest.approx(hits / (n * (n - 1)))
+    far = np.abs(x[:, None] - x)
+    for tolerance in (0.05, 0.12):
+        for length, share in enumerate(irregularity._matches(far, tolerance), 1):
+            n = x.size - length + 1
+            hits = sum(
+                max(abs(x[i + k] - x[j + k]) for k in range(length)) < tolerance
+                for i in range(n)
+                for j in range(n)
+                if i != j
+            )
+            assert share == pytest.approx(hits / (n * (n - 1)))
+
+
+def test_quantiles_against_numpy() -> None:
+    for size in (7, 8, 31):
+        x = RNG.normal(size=size)
+        assert irregularity._ranks(x, 0.1, 0.5, 0.9) == pytest.approx(np.percentile(x, [10, 50, 90]))
 
 
 def test_correlation_against_numpy() -> None:
@@ -100,7 +113,7 @@ def test_on_the_af_database(data_dir: Path) -> None:
             at = int(np.searchsorted(starts, start, "right")) - 1
             label = record.rhythms[at][1] if at >= 0 else "?"
             inside = record.beats_s[(record.beats_s >= start) & (record.beats_s < start + 30)]
-            told = model.probability(inside, np.ones(inside.size))
+            told = model.probability(inside, np.zeros(inside.size, dtype=bool))
             if label in ("AFIB", "N") and told is not None:
                 total += 1
                 right += (told >= 0.5) == (label == "AFIB")

@@ -2,8 +2,9 @@
 
 Windows of 30 s every 10 s from the AF Database (AFIB against all that is neither AFIB nor flutter; windows
 of one rhythm only) and from the CinC 2017 records that the rhythm models are fitted on (A against N and O;
-the product's own beats). Each set carries half of the loss. The cross-validated figures (five folds of AF
-Database records) and those on the inner validation records go into the file beside the weights.
+windows, beats and shapes as the stream has them). Each set carries half of the loss. The cross-validated
+figures (five folds of AF Database records) and those on the inner validation records go into the file beside
+the weights.
 """
 
 from __future__ import annotations
@@ -17,34 +18,28 @@ import numpy as np
 import torch
 from torch import nn
 
-from ecgedge import irregularity, rpeaks
-from ecgedge.conditioning import Conditioner
+from ecgedge import irregularity, morphology, rpeaks
 from ecgedge.datasets import afdb, cinc2017
 from ecgedge.datasets.archive import Archive, data_root
-from ecgedge.training.data import inner_split
+from ecgedge.training.data import condition, inner_split, window_spec
+from ecgedge.training.recipe import Recipe, load
+from ecgedge.windows import Windower
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ecgedge.messages import Floats
+    from ecgedge.messages import Bools, Floats
 
 WINDOW_S, HOP_S = 30.0, 10.0
 UNITS, STEPS, BATCH, SEED = 16, 1500, 4096, 0
 FOLDS = 5
-INNER_SHARE = 0.1
+RECIPE = "efficientecg-s"
+"""Of the shipped bundle: its windows and its conditioning are those of the stream."""
 
 Rows = tuple["Floats", "Floats", list[str]]
 """Features (n, 16), target (n,) in {0, 1}, and the record of each row."""
 
 
-def _windows(beats_s: Floats, end_s: float) -> Iterator[tuple[float, Floats]]:
-    for start in np.arange(0.0, max(end_s - WINDOW_S, 0.0) + 0.01, HOP_S):
-        first, last = np.searchsorted(beats_s, [start, start + WINDOW_S])
-        yield float(start), beats_s[first:last]
-
-
-def _features(times_s: Floats, heights: Floats) -> Floats | None:
-    rr = irregularity.normal_intervals(times_s, heights)
+def _features(times_s: Floats, odd: Bools) -> Floats | None:
+    rr = irregularity.ordinary_intervals(times_s, odd)
     return irregularity.features(rr) if rr.size >= irregularity.LEAST_INTERVALS else None
 
 
@@ -54,38 +49,40 @@ def _stack(rows: list[tuple[Floats, float, str]]) -> Rows:
 
 
 def afdb_rows(root: Path) -> Rows:
-    """Windows of the AF Database; its beats have no heights, so all count as ordinary."""
+    """Windows of the AF Database; its beats have no shapes, so all count as ordinary."""
     rows: list[tuple[Floats, float, str]] = []
     for record in afdb.records(root):
         starts = np.array([start for start, _ in record.rhythms])
-        for start, beats in _windows(record.beats_s, float(record.beats_s[-1])):
+        for start in np.arange(0.0, float(record.beats_s[-1]) - WINDOW_S, HOP_S):
             at = int(np.searchsorted(starts, start, "right")) - 1
             if at < 0 or (at + 1 < starts.size and starts[at + 1] < start + WINDOW_S):
                 continue
+            first, last = np.searchsorted(record.beats_s, [start, start + WINDOW_S])
+            beats = record.beats_s[first:last]
             label = record.rhythms[at][1]
-            figures = None if label == "AFL" else _features(beats, np.ones(beats.size))
+            figures = None if label == "AFL" else _features(beats, np.zeros(beats.size, dtype=bool))
             if figures is not None:
                 rows.append((figures, float(label == "AFIB"), record.name))
     return _stack(rows)
 
 
-def cinc_rows(root: Path, names: list[str]) -> Rows:
-    """Windows of CinC 2017 records, noisy class left out, beats by the product's own detector."""
+def cinc_rows(root: Path, names: list[str], recipe: Recipe) -> Rows:
+    """Windows of CinC 2017 records, the noisy class left out."""
     rows: list[tuple[Floats, float, str]] = []
-    for record in cinc2017.records(root, names):
-        label = cinc2017.CLASSES[record.label]
+    spec = window_spec(recipe)
+    for record in cinc2017.records(root, names, recipe.data.revision):
+        label = cinc2017.CLASSES[cinc2017.class_of(record, recipe.data.revision)]
         if label == "~":
             continue
-        band = Conditioner(rpeaks.BAND, cinc2017.RATE_HZ)
-        detector = rpeaks.RPeakDetector(0, 0.0, cinc2017.RATE_HZ)
-        signal = np.concatenate(
-            (band.push(record.signal, np.zeros(record.signal.size, dtype=bool))[0], band.finish()[0])
-        )
-        beats = detector.push(signal) + detector.finish()
-        times, heights = (np.array([getattr(b, key) for b in beats]) for key in ("time_s", "height"))
-        for start, inside in _windows(times, record.signal.size / cinc2017.RATE_HZ):
-            chosen = heights[np.searchsorted(times, start) :][: inside.size]
-            figures = _features(inside, chosen)
+        detector = rpeaks.RPeakDetector(0, 0.0, record.rate_hz)
+        beats = detector.push(condition(record.lead(), record.rate_hz, rpeaks.BAND)) + detector.finish()
+        times = np.array([beat.time_s for beat in beats])
+        signal = condition(record.lead(), record.rate_hz, recipe.preprocessing)
+        windower = Windower(spec, 0, 0.0, spec.rate_hz)
+        for window in windower.push(signal, np.zeros(signal.size, dtype=bool)) + windower.finish():
+            first, last = np.searchsorted(times, [window.time_s, window.time_s + window.seconds])
+            inside = times[first:last]
+            figures = None if window.provisional else _features(inside, morphology.odd_beats(window, inside))
             if figures is not None:
                 rows.append((figures, float(label == "A"), record.name))
     return _stack(rows)
@@ -159,13 +156,13 @@ def main() -> None:
     parser.add_argument("--data", help="folder of the data sets (default: ECGEDGE_DATA)")
     parser.add_argument("--out", type=Path, default=irregularity.WEIGHTS)
     given = parser.parse_args()
-    root = data_root(given.data)
+    root, recipe = data_root(given.data), load(RECIPE)
     names, _ = cinc2017.published_split(root)
     with Archive(root, "cinc2017") as archive:
         known = cinc2017.labels(archive)
-    fit_names, inner_names = inner_split(names, [known[n] for n in names], INNER_SHARE)
-    own, other = afdb_rows(root), cinc_rows(root, fit_names)
-    inner = cinc_rows(root, inner_names)
+    fit_names, inner_names = inner_split(names, [known[n] for n in names], recipe.data.inner_share)
+    own, other = afdb_rows(root), cinc_rows(root, fit_names, recipe)
+    inner = cinc_rows(root, inner_names, recipe)
     model = fit([own, other])
     table: dict[str, Any] = {
         "command": "python -m ecgedge.training.irregularity",
