@@ -52,6 +52,11 @@ class Continuity:
         self._cause: GapCause | None = None  # of the run of bad samples that is still growing
         self._cause_first = 0
 
+    @property
+    def bridge(self) -> int:
+        """Most samples that are bridged at the rate of the present segment."""
+        return int(self._bridge_s * self._segment.rate_hz) if self._segment else 0
+
     def push(self, message: Segment | SampleBlock | Gap) -> list[Out]:
         """Take what the clock gave; return what is certain."""
         if isinstance(message, SampleBlock):
@@ -83,7 +88,7 @@ class Continuity:
         out: list[Out] = []
         if bool(good.all()):
             return self._good(block.first, values)
-        cause: GapCause = "leads_off" if block.leads_off else "missing"
+        cause: GapCause = "leads_off" if block.leads_off else "lost"
         edges = np.flatnonzero(np.diff(good)) + 1
         bounds = [0, *edges.tolist(), block.n]
         for start, stop in pairwise(bounds):
@@ -137,9 +142,7 @@ class Continuity:
         return [gap]
 
     def _end_if_long(self) -> list[Out]:
-        if self._segment is None or self._next - self._good_end <= self._bridge_s * self._segment.rate_hz:
-            return []
-        return self._end()
+        return self._end() if self._next - self._good_end > self.bridge else []
 
     def _end(self) -> list[Out]:
         if not self._inside:

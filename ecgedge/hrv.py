@@ -93,6 +93,7 @@ class Sums:
         self.rr = 0
         self.rr_s = 0.0
         self.lowest, self.highest = inf, 0.0
+        self.unreadable_s = 0.0
         self.nn = 0
         self._mean = 0.0  # of the NN intervals, seconds; Welford's recurrence
         self._squares = 0.0
@@ -137,6 +138,7 @@ class Sums:
             highest_bpm=self.highest or None,
             nn_intervals=self.nn,
             coverage=min(1.0, self.nn * self._mean / seconds) if seconds > 0 else 0.0,
+            inconclusive=min(1.0, self.unreadable_s / seconds) if seconds > 0 else 0.0,
             mean_nn_ms=1000 * self._mean if enough else None,
             sdnn_ms=1000 * sqrt(self._squares / (self.nn - 1)) if enough else None,
             rmssd_ms=1000 * sqrt(self._step_squares / self.steps) if steps else None,
@@ -245,6 +247,8 @@ class Variability:
                 self._all.normal(rr_s, before_s)
                 sums.normal(rr_s, before_s)
                 self._before_s = rr_s
+        sums.unreadable_s = self._unreadable_s(self._begin.time_s, edge.time_s)
+        self._all.unreadable_s += sums.unreadable_s
         result = sums.result("5 min", self._begin, edge)
         self._forget(stop, edge)
         return result
@@ -258,6 +262,12 @@ class Variability:
         return all(w[2] for w in touching) or any(
             w[2] and w[0] <= begin_s and w[1] >= end_s for w in touching
         )
+
+    def _unreadable_s(self, begin_s: float, end_s: float) -> float:
+        """Seconds between two moments that no readable window covers, but another does."""
+        cuts = {begin_s, end_s} | {at for window in self._windows for at in window[:2]}
+        inside = sorted(at for at in cuts if begin_s <= at <= end_s)
+        return sum(b - a for a, b in pairwise(inside) if not self._readable(a, b))
 
     def _forget(self, told: int, edge: Edge) -> None:
         """Keep what the next span needs."""

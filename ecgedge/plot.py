@@ -30,6 +30,9 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 15.0, 10.0, 22.0, 13.0
 _HEAD, _SPACE = 7.0, 4.0  # above a row, and between rows
+_RATE_MM = 18.0  # kept free for the heart rate
+_LETTER_MM = 1.4  # of the notes, on average
+_BETWEEN = "   ·   "
 _PAPER, _FINE, _BOLD = "#fffaf8", "#f8dcd6", "#efb3a9"
 _INK, _GREY, _AF = "#16181d", "#6b7078", "#b4142d"
 _CHIPS = {"sinus": "#1f7a4d", "AF": _AF, "other": "#b8690a", "inconclusive": "#7b818a"}
@@ -278,14 +281,14 @@ class Page:
         else:
             scores = verdict.scores
             said = verdict.verdict
-            text = said if said == "inconclusive" else f"{said} {scores.scores[scores.label]:.2f}"
+            text = said if said == "inconclusive" else f"{said} {verdict.probability:.2f}"
             x += self._chip(x, y, text) + 3
             notes = [f"quality {100 * verdict.quality.index:.0f} %", *verdict.quality.reasons]
             notes += [r for r in verdict.reasons if r not in notes]
             notes += ["provisional"] if scores.provisional else []
-            self._text(x, y, "   ·   ".join(notes), color=_GREY, fontsize=7.5)
+            self._text(x, y, _fitting(notes, _LEFT + self._wide - _RATE_MM - x), color=_GREY, fontsize=7.5)
         inside = [b for b in self._strip.beats if start <= b.time_s < end and b.rr_s]
-        if inside:
+        if inside and (verdict is None or verdict.quality.usable):
             rate = 60.0 / float(np.median([b.rr_s for b in inside if b.rr_s]))
             self._text(_LEFT + self._wide, y, f"{rate:.0f}/min", ha="right", weight="bold")
         for episode in self._strip.episodes.values():
@@ -321,6 +324,15 @@ def _fit(strip: Strip) -> tuple[float, float, float, float]:
     per_unit = MM_PER_MV if strip.in_mv else 20.0 / max(high - low, 1e-12)
     up, down = (min(30.0, max(10.0, 5.0 * math.ceil(v * per_unit / 5.0 + 0.4))) for v in (high, -low))
     return middle, per_unit, up, down
+
+
+def _fitting(notes: list[str], room_mm: float) -> str:
+    """As many notes as have room, worst first; dots where some have none."""
+    for n in range(len(notes), 1, -1):
+        text = _BETWEEN.join((*notes[:n], *(("...",) if n < len(notes) else ())))
+        if len(text) * _LETTER_MM <= room_mm:
+            return text
+    return notes[0]
 
 
 def _clock(seconds: float) -> str:

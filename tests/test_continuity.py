@@ -94,12 +94,12 @@ def test_the_run_counts_as_a_whole_whatever_its_causes() -> None:
     messages = [segment(), ramp(0, 50), lost(50, 20), ramp(70, 20, leads_off=True), block(90, nan)]
     _, filled, rest = joined(run([*messages, ramp(110, 10)]))
     causes = [(m.cause, m.first, m.n) for m in rest if isinstance(m, Gap)]
-    assert causes == [("lost", 50, 20), ("leads_off", 70, 20), ("missing", 90, 20)]
+    assert causes == [("lost", 50, 20), ("leads_off", 70, 20), ("lost", 90, 20)]
     assert StretchEnd(50) in rest
     assert not filled.any()
 
 
-def test_not_a_number_and_infinity_are_missing() -> None:
+def test_not_a_number_and_infinity_are_lost() -> None:
     values = np.arange(30, dtype=np.float64)
     values[[3, 4, 10]] = np.nan, np.inf, -np.inf
     joined_values, filled, rest = joined(run([segment(), block(0, values)]))

@@ -250,7 +250,8 @@ def test_missing_values_of_a_replay_are_all_accounted_for(
     _, read, _ = run(capfd, "classify", path, "--fs", "250", "--format", "jsonl")
     for kind in ("beat", "window", "episode"):
         assert of(lines, kind) == of(read, kind)
-    assert [(g["first"], g["samples"]) for g in of(read, "gap")] == [(hole[0], n)]
+    assert [(g["first"], g["samples"], g["cause"]) for g in of(read, "gap")] == [(hole[0], n, "lost")]
+    assert of(lines, "gap") == of(read, "gap")
 
 
 @pytest.mark.parametrize(("seconds", "windows"), [(5.0, 0), (8.95, 0), (9.05, 1), (30.0, 1)])

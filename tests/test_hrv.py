@@ -198,6 +198,32 @@ def test_unreadable_signal_counts_for_nothing_unless_a_readable_window_covers_it
     got = whole(beats, window(0.0, True), window(40.0, False), window(50.0, True))
     left = [b for b in beats[1:] if b.time_s <= 40.0 or b.time_s - 0.8 >= 50.0]
     assert got.rr_intervals == got.nn_intervals == len(left)
+    assert got.inconclusive == pytest.approx(10.0 / got.seconds)  # 40 to 50 s; a readable window has the rest
+
+
+def test_every_span_says_how_much_of_it_is_inconclusive() -> None:
+    """Worked by hand: windows of 30 s every 10 s, unreadable are those from 120, 130, 280 and 290 s."""
+    variability = Variability(60.0)
+    beats = series([0.8] * 750)
+    bad = (120.0, 130.0, 280.0, 290.0)
+    windows = [window(10.0 * k, 10.0 * k not in bad) for k in range(58)]
+    for message in (*beats, *windows):
+        variability.push(message)
+    variability.edge(Edge(300_000, 300.0))
+    first, second, total = [*variability.advance(1000.0), *variability.finish(Edge(600_000, 600.0))]
+    # A readable window (from 110) covers all up to 140, the next (from 140) what follows. The same at 280.
+    assert [h.inconclusive for h in (first, second, total)] == [0.0, 0.0, 0.0]
+    for k in (140, 150, 160):
+        windows[k // 10] = window(float(k), False)
+    again = Variability(60.0)
+    for message in (*beats, *windows):
+        again.push(message)
+    again.edge(Edge(300_000, 300.0))
+    first, second, total = [*again.advance(1000.0), *again.finish(Edge(600_000, 600.0))]
+    # Unreadable from 120 to 160: nothing readable between 140 (end of that from 110) and 170.
+    assert first.inconclusive == pytest.approx(30.0 / 300.0)
+    assert second.inconclusive == 0.0
+    assert total.inconclusive == pytest.approx(30.0 / 600.0)
 
 
 def test_seconds_without_a_beat_are_no_heart_rate() -> None:

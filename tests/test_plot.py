@@ -92,6 +92,33 @@ def test_verdicts_quality_gaps_and_episodes_are_said() -> None:
     assert not [word for word in words(drawn(over)) if "episode" in word]
 
 
+def test_many_reasons_keep_clear_of_the_heart_rate() -> None:
+    """The renderer measures them."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    reasons = tuple(f"{word} for {k} % of the window" for k, word in enumerate(["flat line", "clipped"] * 5))
+    said = Verdict(verdict(100.0).scores, "AF", (), Quality(0.97, reasons), 0.9)
+    beats = [Beat(int(t * RATE), t, 0.8, 1.0, True) for t in (112.0, 112.8)]
+    page = drawn(strip(verdicts=[said], beats=beats))
+    canvas = FigureCanvasAgg(page.figure)
+    canvas.draw()
+    boxes = {t.get_text(): t.get_window_extent(canvas.get_renderer()) for t in page._axes.texts}
+    (notes,) = {text for text in boxes if text.startswith("quality 97 %")}
+    assert notes.startswith("quality 97 %   ·   flat line")
+    assert notes.endswith("...")
+    assert boxes[notes].x1 < boxes["75/min"].x0
+    assert boxes[notes].x1 > 0.6 * boxes["75/min"].x0
+
+
+def test_an_unreadable_row_tells_no_heart_rate() -> None:
+    beats = [Beat(int(t * RATE), t, 0.8, 1.0, True) for t in (102.0, 102.8)]
+    noisy = Verdict(
+        verdict(100.0).scores, "inconclusive", ("noise",), Quality(0.1, ("noise",), usable=False), 0.9
+    )
+    assert "75/min" in words(drawn(strip(beats=beats)))
+    assert "75/min" not in words(drawn(strip(beats=beats, verdicts=[noisy])))
+
+
 def test_signal_of_unknown_scale_or_none_at_all_is_drawn() -> None:
     unknown = drawn(strip(in_mv=False, signal=np.sin(np.arange(5000) / 20) * 1e5))
     assert np.ptp(lines(unknown)[0][:, 1]) == pytest.approx(20, abs=0.5)

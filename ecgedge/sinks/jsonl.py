@@ -145,6 +145,7 @@ def _hrv(message: Hrv) -> Json:
         "highest_bpm": _number(message.highest_bpm, 2),
         "nn_intervals": int(message.nn_intervals),
         "coverage": _number(message.coverage, 4),
+        "inconclusive": _number(message.inconclusive, 4),
         "mean_nn_ms": _number(message.mean_nn_ms, 2),
         "sdnn_ms": _number(message.sdnn_ms, 2),
         "rmssd_ms": _number(message.rmssd_ms, 2),
@@ -199,6 +200,9 @@ ENCODERS: dict[type, Callable[[Any], Json]] = {
 """One encoder a message that is written. A message type is either here or in ``NOT_WRITTEN``."""
 
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # json.dumps makes one for each line
+
+
 class JsonLinesSink:
     """Writes each message as one line and flushes it, so that a reader sees it at once.
 
@@ -237,7 +241,7 @@ class JsonLinesSink:
         """Write one line."""
         body = self.encode(message)
         if body is not None:
-            self._stream.write(json.dumps(body, ensure_ascii=False, allow_nan=False) + "\n")
+            self._stream.write(_ENCODE(body) + "\n")
             self._stream.flush()
 
     def problem(self, text: str) -> None:

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from ecgedge.messages import Beat, Counters, Episode, Gap, GapCause, Hrv, Message, Period, Status, Verdict
 
 CAUSES = {
-    "lost": "samples lost on the wire",
+    "lost": "samples lost",
     "leads_off": "electrode off",
-    "missing": "no value for this lead",
     "silent": "the board sent nothing",
     "reset": "the board restarted",
-    "unplugged": "cable out",
 }
 """What a gap's cause means, in words."""
 
@@ -76,7 +74,8 @@ def hrv_words(message: Hrv) -> str:
     return (
         f"HRV: SDNN {message.sdnn_ms:.0f} ms, RMSSD {message.rmssd_ms:.0f} ms, "
         f"pNN50 {percent(message.pnn50)}, "
-        f"from {message.nn_intervals} normal intervals ({percent(message.coverage)} of the time)"
+        f"from {message.nn_intervals} normal intervals ({percent(message.coverage)} of the time; "
+        f"inconclusive {percent(message.inconclusive)})"
     )
 
 
