@@ -14,8 +14,9 @@ reference annotations: within 150 ms, each beat matched once, ventricular flutte
   Scored after the first five minutes. Beside it, on the same numbers, neurokit2 (its default cleaning and
   peaks) and XQRS of the wfdb package; both see the whole signal at once, ours only what came before. Their
   rows are kept from the result file (they do not change) unless ``--peers run`` is given.
-* Latency: from the R peak's sample having been pushed to the beat coming out, in pushes as the stream makes
-  them, the first five minutes of each record without the three seconds of learning.
+* Latency: from the R peak's sample having been taken to the beat coming out, in frames as the demo board
+  sends them (each when its last sample was taken), the first five minutes of each record without the three
+  seconds of learning.
 
 What was tuned on what: the weights of the detector's score were fitted on every other record (the first,
 third, ...) with the second half of the noise; this test uses the first half, and ``held_out`` are the
@@ -40,8 +41,9 @@ from benchmarks import report
 from ecgedge.conditioning import Conditioner
 from ecgedge.datasets.archive import Archive, data_root
 from ecgedge.errors import MissingExtraError, UsageError
-from ecgedge.frontend import QUANTUM_S
+from ecgedge.frontend import AT_ONCE
 from ecgedge.messages import Beat
+from ecgedge.ports.virtual import FRAME_S
 from ecgedge.recordings import open_recording
 from ecgedge.recordings.annotations import Annotation, read_annotations
 from ecgedge.rpeaks import BAND, RPeakDetector
@@ -64,8 +66,8 @@ def ours(signal: Signal, rate_hz: float) -> list[int]:
     """Samples of the R peaks, by the stream's detector."""
     chain, detector = Conditioner(BAND, rate_hz), RPeakDetector(0, 0.0, rate_hz)
     beats: list[Beat] = []
-    for first in range(0, signal.size, 4096):
-        part = signal[first : first + 4096]
+    for first in range(0, signal.size, AT_ONCE):
+        part = signal[first : first + AT_ONCE]
         beats += detector.push(chain.push(part, np.zeros(part.size, dtype=bool))[0])
     beats += detector.push(chain.finish()[0]) + detector.finish()
     return [beat.sample for beat in beats]
@@ -207,21 +209,21 @@ def conditions(
 
 
 def latency(folder: Path, names: Sequence[str]) -> report.Json:
-    """Seconds from an R peak going in to its beat coming out, pushed in the stream's quanta."""
+    """Seconds from an R peak going in to its beat coming out, pushed in the board's frames."""
     late: list[float] = []
     for name in names:
         whole, rate_hz = read_lead(folder / name)
-        signal, quantum = whole[: round(LATENCY_S * rate_hz)], max(1, round(QUANTUM_S * rate_hz))
+        signal, frame = whole[: round(LATENCY_S * rate_hz)], max(1, round(FRAME_S * rate_hz))
         chain, detector = Conditioner(BAND, rate_hz), RPeakDetector(0, 0.0, rate_hz)
-        for first in range(0, signal.size, quantum):
-            part = signal[first : first + quantum]
+        for first in range(0, signal.size, frame):
+            part = signal[first : first + frame]
             beats = detector.push(chain.push(part, np.zeros(part.size, dtype=bool))[0])
             end = first + part.size
             late += [(end - beat.sample) / rate_hz for beat in beats if beat.time_s > LATENCY_AFTER_S]
     values = np.array(late)
     figures = {f"p{q}_s": round(float(np.percentile(values, q)), 3) for q in (50, 90, 99)}
     within = rounded(float((values <= LATENCY_LIMIT_S).mean()))
-    return {"quantum_s": QUANTUM_S, "beats": values.size, **figures, "within_half_a_second": within}
+    return {"frame_s": FRAME_S, "beats": values.size, **figures, "within_half_a_second": within}
 
 
 def kept_peers(folder: Path, minutes: float) -> report.Json:

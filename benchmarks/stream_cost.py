@@ -24,7 +24,7 @@ QUESTION = "What does a stream cost: times real time, memory, time to the first 
 MODEL = "efficientecg-s"
 DEMO_RATE_HZ = 250
 STREAM = "python -m ecgedge stream --port demo --speed max"
-TARGETS = {"times_real_time": 500.0, "peak_resident_mb": 80.0, "first_sample_s": 0.6, "model_kb": 512.0}
+TARGETS = {"times_real_time": 2000.0, "peak_resident_mb": 64.0, "first_sample_s": 0.6, "model_kb": 512.0}
 """The first at least, the others at most."""
 FORMS = ("jsonl", "text")
 IMPORTED = ("ecgedge.cli", "ecgedge.session")

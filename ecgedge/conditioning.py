@@ -9,10 +9,10 @@ Kaiser window): a polyphase low-pass that evaluates the input at ``k * rate_in /
 output sample k, then a high-pass at the output rate. The delay of both is compensated, so output sample
 k belongs to input position ``k * rate_in / rate_out``; it is available ``delay_s`` later.
 
-Arithmetic with a long high-pass runs on blocks of ``BLOCK`` output samples whatever the size of the pushes,
-because numpy's convolutions are not bit-equal across lengths. With a short one (up to ``SHORT`` on either
-side) a block would be most of the delay: there each output sample is the sum of its own row of products,
-which is bit-equal for any number of rows. Both ends are extended by the first and last value.
+A push costs the same few array operations whether it brings ten samples or ten thousand. The low-pass, and a
+short high-pass (up to ``SHORT`` on either side), take each output sample as the sum of its own row of
+products, which is bit-equal for any number of rows. A long high-pass runs on blocks of ``BLOCK`` output
+samples whatever the size of the pushes, because numpy's convolutions are not bit-equal across lengths.
 """
 
 from __future__ import annotations
@@ -26,22 +26,17 @@ import numpy as np
 from ecgedge.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ecgedge.messages import Bools, Floats, Signal32
-
-    Rows = npt.NDArray[np.int64]
 
 VERSION = 1
 BLOCK = 32
 SHORT = 64
-_FEW_PHASES = 16  # up to so many, stage 1 takes each phase's rows at once
+_FEW_PHASES = 16  # up to so many, the low-pass takes each phase's rows at once
 _KEYS = {"version", "rate_hz", "highpass_hz", "lowpass_hz"}
 _KAISER_BETA = 3.4  # 40 dB of stop-band attenuation
 _KAISER_HALF = 1.12  # half length of that window in samples = this * rate / width of the transition
 _MIN_RATE_HZ, _MAX_RATE_HZ = 20.0, 20_000.0
 _MAX_PHASES = 2000
-_KEPT_PLANS = 32  # all there are at usual rates; an odd rate with thousands must not fill the memory
 
 
 def check_spec(spec: dict[str, Any]) -> None:
@@ -128,8 +123,6 @@ class Conditioner:
             fraction = float((phase * self._step) % 1)
             row = _windowed_sinc(offsets - fraction, cut / self.rate_in_hz, half)
             self._taps[phase] = row / row.sum()
-        # Which inputs and taps a block takes depends only on the phase of its first output.
-        self._plans: dict[int, tuple[Rows, Rows, Floats]] = {}
 
     def _make_highpass(self, highpass_hz: float) -> None:
         """Unit impulse minus a low-pass, both of unit gain at 0 Hz: constants vanish exactly."""
@@ -138,6 +131,11 @@ class Conditioner:
         kernel = _windowed_sinc(offsets, highpass_hz / self.rate_hz, self._half_hp + 1.0)
         self._highpass = -kernel / kernel.sum()
         self._highpass[self._half_hp] += 1.0
+
+    def needed(self, n_out: int) -> int:
+        """How many input samples must have been pushed before ``n_out`` output samples are complete."""
+        last = -(-n_out // self._block) * self._block - 1 + self._half_hp
+        return last * self._step.numerator // self._step.denominator + self._half_in + 2
 
     def push(self, values: Floats, filled: Bools) -> tuple[Signal32, Bools]:
         """Take input values, shape (n,), float64, finite, and whether each bridges a gap, shape (n,).
@@ -157,7 +155,7 @@ class Conditioner:
             return np.empty(0, dtype=np.float32), np.empty(0, dtype=bool)
         total = int((self._n_in - 1) / self._step) + 1
         missing = total - self._n_out
-        tail = ceil((self._half_hp + 3 * BLOCK) * self._step) + 2 * self._half_in + 4
+        tail = self.needed(total) - self._n_in
         signal, filled = self._run(
             np.full(tail, self._raw[-1]), np.full(tail, self._raw_filled[-1], dtype=bool)
         )
@@ -166,38 +164,25 @@ class Conditioner:
     def _run(self, values: Floats, filled: Bools) -> tuple[Signal32, Bools]:
         self._raw = np.concatenate((self._raw, values))
         self._raw_filled = np.concatenate((self._raw_filled, filled))
+        self._lowpass()
+        n = max(0, self._mid.size - 2 * self._half_hp) // self._block * self._block
+        if not n:
+            return np.empty(0, dtype=np.float32), np.empty(0, dtype=bool)
+        # The kernel is symmetric: a correlation is a convolution.
         if self._block == 1:
-            return self._run_short()
-        self._resample()
-        signals: list[Signal32] = []
-        masks: list[Bools] = []
-        at = 0
-        need = BLOCK + 2 * self._half_hp
-        while self._mid.size - at >= need:
-            block = self._mid[at : at + need].copy()  # own memory: same alignment, same sum
-            signals.append(np.convolve(block, self._highpass, "valid").astype(np.float32))
-            masks.append(self._mid_filled[at + self._half_hp : at + self._half_hp + BLOCK])
-            at += BLOCK
-        if not signals:
-            return np.empty(0, dtype=np.float32), np.empty(0, dtype=bool)
-        self._mid, self._mid_filled = self._mid[at:], self._mid_filled[at:]
-        self._n_out += at
-        return np.concatenate(signals), np.concatenate(masks)
-
-    def _run_short(self) -> tuple[Signal32, Bools]:
-        """Both stages without blocks."""
-        self._resample_short()
-        n = self._mid.size - 2 * self._half_hp
-        if n <= 0:
-            return np.empty(0, dtype=np.float32), np.empty(0, dtype=bool)
-        rows = np.lib.stride_tricks.sliding_window_view(self._mid, 2 * self._half_hp + 1)
-        signal = (rows * self._highpass).sum(axis=1).astype(np.float32)  # the kernel is symmetric
+            rows = _rows(self._mid, 0, 1, (n, self._highpass.size))
+            signal = (rows * self._highpass).sum(axis=1).astype(np.float32)
+        else:
+            signal = np.empty(n, dtype=np.float32)
+            for at in range(0, n, BLOCK):
+                block = self._mid[at : at + BLOCK + 2 * self._half_hp].copy()  # same alignment, same sum
+                signal[at : at + BLOCK] = np.correlate(block, self._highpass, "valid")
         mask = self._mid_filled[self._half_hp : self._half_hp + n]
         self._mid, self._mid_filled = self._mid[n:], self._mid_filled[n:]
         self._n_out += n
         return signal, mask
 
-    def _resample_short(self) -> None:
+    def _lowpass(self) -> None:
         """Stage 1: every output sample that the input reaches."""
         num, den = self._step.numerator, self._step.denominator
         last = self._raw_first + self._raw.size - self._half_in - 2  # the highest position within reach
@@ -206,14 +191,16 @@ class Conditioner:
             return
         k = np.arange(self._mid_next, self._mid_next + n, dtype=np.int64)
         position = k * num // den - self._raw_first
-        windows = np.lib.stride_tricks.sliding_window_view(self._raw, self._taps.shape[1])
+        width = self._taps.shape[1]
         if den <= _FEW_PHASES and n > 16 * den:  # faster; the sums are the same
             mid = np.empty(n)
             for at in range(den):
-                rows = windows[position[at] - self._half_in :: num][: -((at - n) // den)]
+                begin = int(position[at]) - self._half_in
+                rows = _rows(self._raw, begin, num, (-((at - n) // den), width))
                 mid[at::den] = (rows * self._taps[k[at] % den]).sum(axis=1)
         else:
-            mid = (windows[position - self._half_in] * self._taps[k % den]).sum(axis=1)
+            rows = _rows(self._raw, 0, 1, (self._raw.size - width + 1, width))[position - self._half_in]
+            mid = (rows * self._taps[k % den]).sum(axis=1)
         self._mid = np.concatenate((self._mid, mid))
         self._mid_filled = np.concatenate((self._mid_filled, self._raw_filled[position]))
         self._mid_next += n
@@ -221,33 +208,11 @@ class Conditioner:
         self._raw, self._raw_filled = self._raw[drop:], self._raw_filled[drop:]
         self._raw_first += drop
 
-    def _resample(self) -> None:
-        """Stage 1: as many blocks of output samples as the input reaches."""
-        num, den = self._step.numerator, self._step.denominator
-        end = self._raw_first + self._raw.size
-        mids, masks = [self._mid], [self._mid_filled]
-        while (self._mid_next + BLOCK - 1) * num // den + self._half_in + 2 <= end:
-            steps, rows, taps = self._plan(self._mid_next % den)
-            at = self._mid_next * num // den - self._raw_first
-            mids.append((self._raw[rows + (at - self._half_in)] * taps).sum(axis=1))
-            masks.append(self._raw_filled[steps + at])
-            self._mid_next += BLOCK
-        if len(mids) == 1:
-            return
-        self._mid, self._mid_filled = np.concatenate(mids), np.concatenate(masks)
-        drop = self._mid_next * num // den - self._half_in - self._raw_first
-        self._raw, self._raw_filled = self._raw[drop:], self._raw_filled[drop:]
-        self._raw_first += drop
 
-    def _plan(self, phase: int) -> tuple[Rows, Rows, Floats]:
-        """Positions, windows of positions, and taps of a block whose first output has this phase."""
-        plan = self._plans.get(phase)
-        if plan is None:
-            k = phase + np.arange(BLOCK, dtype=np.int64)
-            steps = k * self._step.numerator // self._step.denominator
-            steps -= phase * self._step.numerator // self._step.denominator
-            rows = steps[:, None] + np.arange(self._taps.shape[1])
-            plan = steps, rows, self._taps[k % self._step.denominator]
-            if len(self._plans) < _KEPT_PLANS:
-                self._plans[phase] = plan
-        return plan
+def _rows(x: Floats, begin: int, step: int, shape: tuple[int, int]) -> Floats:
+    """Overlapping rows of a contiguous array, each ``step`` behind the one before; a view.
+
+    As ``sliding_window_view``, whose checks would cost more than the arithmetic of a short push.
+    """
+    size = x.itemsize
+    return np.ndarray(shape, x.dtype, x, begin * size, (step * size, size))

@@ -1,29 +1,48 @@
 """Wires continuity, conditioning, R peaks, windows, quality and features; used by the stream, by
 ``classify`` and, piece by piece, by training.
 
-Input of a stretch is handed on in quanta of a fixed number of samples, so that the order of what comes
-out (beats, windows, gaps) does not depend on how the samples were delivered.
+Every stage takes whatever has arrived in one go; what comes out of the stages is put in the order of the
+stream sample that made it certain. So the work per sample falls with the backlog, while the order of beats,
+windows and gaps does not depend on how the samples were delivered.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgedge import features, irregularity, polarity, quality, rpeaks
+from ecgedge import features, irregularity, morphology, polarity, quality, rpeaks
+from ecgedge.clipping import Clipping
 from ecgedge.conditioning import Conditioner
 from ecgedge.continuity import Continuity
-from ecgedge.mains import BLOCK_S, MainsMeter, MainsWatch
-from ecgedge.messages import Beat, Gap, Piece, Quality, SampleBlock, Segment, Stretch, StretchEnd, Window
+from ecgedge.mains import BLOCK_S, Hum, MainsMeter, MainsWatch
+from ecgedge.messages import (
+    UNKNOWN,
+    Beat,
+    Context,
+    Gap,
+    Person,
+    Piece,
+    Quality,
+    SampleBlock,
+    Segment,
+    Stretch,
+    StretchEnd,
+    Window,
+)
 from ecgedge.windows import Windower, WindowSpec
 
 if TYPE_CHECKING:
     from ecgedge.messages import Bools, Floats, Signal32
 
-QUANTUM_S = 0.2
+AT_ONCE = 1024
+"""Most samples that the stages take at once: beyond that, more only costs memory."""
 KEPT_S = 10.0
 """Beats are kept for so long beyond a window: no window is ready later than that after its end."""
 
@@ -58,6 +77,9 @@ class Notice:
 
 
 Out = Gap | Beat | Prepared | StretchEnd | Notice
+Timed = Iterator[tuple[int, Callable[[], Sequence[Out]]]]
+"""What comes out, after the stream sample (one past the last needed) that makes it certain: to be called at
+once, since a call also brings what is watched up to that sample."""
 
 
 class Watches:
@@ -71,14 +93,18 @@ class Watches:
 class _Chain:
     """What works on one stretch: one conditioner for each distinct specification."""
 
-    def __init__(self, stretch: Stretch, consumers: tuple[Consumer, ...], watches: Watches) -> None:
+    def __init__(
+        self, stretch: Stretch, consumers: tuple[Consumer, ...], watches: Watches, person: Person
+    ) -> None:
         rate = stretch.rate_hz
+        self._stretch = stretch
         self._in_mv = stretch.in_mv
         self._watches = watches
+        self._person = person
         self._meter = MainsMeter(stretch.time_s, rate)
-        self.quantum = max(1, round(QUANTUM_S * rate))
         self._rhythm = irregularity.load()
         self._kept_s = KEPT_S + max((c.window.length_s for c in consumers), default=0.0)
+        self._clipping = Clipping(stretch.time_s, rate, self._kept_s)
         self._beats: deque[Beat] = deque()
         self._beats_band = Conditioner(rpeaks.BAND, rate)
         self._detector = rpeaks.RPeakDetector(stretch.first, stretch.time_s, rate, stretch.in_mv)
@@ -95,53 +121,66 @@ class _Chain:
                 self._specs.append(consumer.preprocessing)
                 self._bands.append((Conditioner(consumer.preprocessing, rate), [(consumer, windower)]))
 
-    def push(self, values: Floats, filled: Bools) -> list[Out]:
-        out: list[Out] = self._remember(self._detector.push(self._beats_band.push(values, filled)[0]))
-        out += self._hum(values)
+    def push(self, values: Floats, filled: Bools) -> Timed:
+        """Take values, shape (n,), and which of them bridge a gap, shape (n,)."""
+        first, rate = self._stretch.first, self._stretch.rate_hz
+        found: list[tuple[int, Beat | Hum | tuple[Consumer, Window]]] = []
+        band = self._beats_band
+        for n, beat in self._detector.push_timed(band.push(values, filled)[0]):
+            found.append((first + band.needed(n), beat))
+        self._clipping.push(values)
+        for hum in self._meter.push(values):
+            found.append((first + round((hum.time_s - self._stretch.time_s) * rate), hum))
         for band, users in self._bands:
             signal, mask = band.push(values, filled)
             for consumer, windower in users:
-                out += self._windows(consumer, windower.push(signal, mask))
-        return out
+                for window in windower.push(signal, mask):
+                    end_s = window.time_s - self._stretch.time_s + window.seconds
+                    found.append((first + band.needed(round(end_s * window.rate_hz)), (consumer, window)))
+        found.sort(key=itemgetter(0))
+        for at, what in found:
+            yield at, partial(self._take, what)
 
     def finish(self) -> list[Out]:
-        out: list[Out] = self._remember(self._detector.push(self._beats_band.finish()[0]))
-        out += self._remember(self._detector.finish())
+        """The stretch has ended: the rest."""
+        beats = self._detector.push(self._beats_band.finish()[0]) + self._detector.finish()
+        out = [found for beat in beats for found in self._take(beat)]
         for band, users in self._bands:
             signal, mask = band.finish()
             for consumer, windower in users:
-                windows = windower.push(signal, mask) + windower.finish()
-                out += self._windows(consumer, windows)
+                for window in windower.push(signal, mask) + windower.finish():
+                    out += self._take((consumer, window))
         return out
 
-    def _hum(self, values: Floats) -> list[Out]:
-        """Measure the mains in the raw signal, against the QRS of the same seconds."""
-        out: list[Out] = []
-        for hum in self._meter.push(values):
-            heights = [abs(b.height) for b in self._beats if b.time_s >= hum.time_s - BLOCK_S]
-            height = float(np.median(heights)) if heights else None
-            text = self._watches.mains.push(hum, height, self._in_mv)
-            out += [Notice(text)] if text else []
-        return out
+    def _take(self, what: Beat | Hum | tuple[Consumer, Window]) -> list[Out]:
+        if isinstance(what, Beat):
+            return [self._remember(what)]
+        if isinstance(what, Hum):
+            return self._hum(what)
+        return self._window(*what)
 
-    def _windows(self, consumer: Consumer, windows: list[Window]) -> list[Out]:
-        out: list[Out] = []
-        for window in windows:
-            prepared = self._prepare(consumer, window)
-            out.append(prepared)
-            # Every model sees the same signal: one of them is enough to see which way up it is.
-            if consumer is self._first and not window.provisional and prepared.quality.usable:
-                times = np.array([b.time_s for b in self._inside(window)])
-                text = self._watches.polarity.push(polarity.points_up(window, times))
-                out += [Notice(text)] if text else []
-        return out
+    def _hum(self, hum: Hum) -> list[Out]:
+        """The mains in the raw signal, against the QRS of the same seconds."""
+        heights = [abs(b.height) for b in self._beats if b.time_s >= hum.time_s - BLOCK_S]
+        height = float(np.median(heights)) if heights else None
+        text = self._watches.mains.push(hum, height, self._in_mv)
+        return [Notice(text)] if text else []
 
-    def _remember(self, beats: list[Beat]) -> list[Out]:
-        """Keep beats for the windows to come; they are ready long before a window that holds them."""
-        self._beats.extend(beats)
-        while self._beats and self._beats[-1].time_s - self._beats[0].time_s > self._kept_s:
+    def _window(self, consumer: Consumer, window: Window) -> list[Out]:
+        prepared = self._prepare(consumer, window)
+        # Every model sees the same signal: one of them is enough to see which way up it is.
+        if consumer is not self._first or window.provisional or not prepared.quality.usable:
+            return [prepared]
+        times = np.array([b.time_s for b in self._inside(window)])
+        text = self._watches.polarity.look(window, times)
+        return [prepared, Notice(text)] if text else [prepared]
+
+    def _remember(self, beat: Beat) -> Beat:
+        """Keep a beat for the windows to come; it is ready long before a window that holds it."""
+        self._beats.append(beat)
+        while self._beats[-1].time_s - self._beats[0].time_s > self._kept_s:
             self._beats.popleft()
-        return list(beats)
+        return beat
 
     def _inside(self, window: Window) -> list[Beat]:
         end_s = window.time_s + window.seconds
@@ -150,13 +189,20 @@ class _Chain:
     def _prepare(self, consumer: Consumer, window: Window) -> Prepared:
         inside = self._inside(window)
         mains = self._watches.mains
-        times, heights = np.array([b.time_s for b in inside]), np.array([b.height for b in inside])
+        times = np.array([b.time_s for b in inside])
+        heights = np.array([b.height for b in inside])
+        context = Context(window.rate_hz, times - window.time_s, heights, self._person)
         return Prepared(
             model=consumer.name,
             window=window,
-            quality=quality.assess(window, mains.words(self._in_mv) if mains.is_high else ""),
-            tensors=features.make_inputs(consumer.inputs, window.signal),
-            irregularity=self._rhythm.probability(times, heights),
+            quality=quality.assess(
+                window,
+                times,
+                clipped=self._clipping.share(window),
+                mains=mains.words(self._in_mv) if mains.is_high else "",
+            ),
+            tensors=features.make_inputs(consumer.inputs, window.signal, context),
+            irregularity=self._rhythm.probability(times, morphology.odd_beats(window, times)),
         )
 
 
@@ -167,15 +213,14 @@ class Frontend:
     ----------
     consumers : the models that windows are cut for
     lead : column of the samples, from 0
+    person : whose heart it is
     """
 
-    def __init__(self, consumers: tuple[Consumer, ...], lead: int = 0) -> None:
-        self._consumers = consumers
+    def __init__(self, consumers: tuple[Consumer, ...], lead: int = 0, person: Person = UNKNOWN) -> None:
+        self._consumers, self._person = consumers, person
         self._continuity = Continuity(lead)
         self._chain: _Chain | None = None
         self._watches = Watches()
-        self._values: Floats = np.empty(0)
-        self._filled: Bools = np.empty(0, dtype=bool)
 
     @property
     def mains(self) -> MainsWatch:
@@ -184,41 +229,39 @@ class Frontend:
 
     def push(self, message: Segment | SampleBlock | Gap) -> list[Out]:
         """Take what the clock gave."""
+        return [out for _, come in self.push_timed(message) for out in come()]
+
+    def push_timed(self, message: Segment | SampleBlock | Gap) -> Timed:
+        """The same, in the order in which it becomes certain; to be read to its end."""
         return self._take(self._continuity.push(message))
 
     def finish(self) -> list[Out]:
         """End of the stream."""
-        return self._take(self._continuity.finish())
+        return [out for _, come in self._take(self._continuity.finish()) for out in come()]
 
-    def _take(self, messages: list[Stretch | Piece | StretchEnd | Gap]) -> list[Out]:
-        out: list[Out] = []
+    def _take(self, messages: list[Stretch | Piece | StretchEnd | Gap]) -> Timed:
         for message in messages:
             if isinstance(message, Stretch):
-                self._chain = _Chain(message, self._consumers, self._watches)
+                self._chain = _Chain(message, self._consumers, self._watches, self._person)
             elif isinstance(message, Piece):
-                out += self._piece(message)
+                yield from self._piece(message)
             elif isinstance(message, StretchEnd):
-                out += self._end(message)
+                yield message.last + self._continuity.bridge + 1, partial(self._end, message)
             else:
-                out.append(message)
-        return out
+                yield message.first + message.n + 1, partial(tuple, (message,))
 
-    def _piece(self, piece: Piece) -> list[Out]:
+    def _piece(self, piece: Piece) -> Timed:
         assert self._chain is not None
-        self._values = np.concatenate((self._values, piece.values))
-        self._filled = np.concatenate((self._filled, piece.filled))
-        n = self._chain.quantum
-        whole = self._values.size - self._values.size % n
-        out: list[Out] = []
-        for at in range(0, whole, n):
-            out += self._chain.push(self._values[at : at + n], self._filled[at : at + n])
-        self._values, self._filled = self._values[whole:], self._filled[whole:]
-        return out
+        # What bridges a gap is known with the first sample behind it.
+        least = piece.first + int(piece.filled.argmin()) + 1
+        for begin in range(0, piece.values.size, AT_ONCE):
+            part = slice(begin, begin + AT_ONCE)
+            for at, come in self._chain.push(piece.values[part], piece.filled[part]):
+                yield max(at, least), come
 
     def _end(self, end: StretchEnd) -> list[Out]:
         assert self._chain is not None
-        out = self._chain.push(self._values, self._filled) + self._chain.finish()
-        self._values, self._filled = self._values[:0], self._filled[:0]
+        out = self._chain.finish()
         self._chain = None
         self._watches.mains.pause()
         return [*out, end]

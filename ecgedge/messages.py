@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     Signal32 = npt.NDArray[np.float32]
     Bools = npt.NDArray[np.bool_]
 
-GapCause = Literal["lost", "leads_off", "missing", "silent", "reset", "unplugged"]
-"""Why samples are not there: ``lost`` on the wire, electrode off (``leads_off``), not a number in a
-file (``missing``), nothing sent (``silent``), board restarted (``reset``), cable out (``unplugged``)."""
+GapCause = Literal["lost", "leads_off", "silent", "reset"]
+"""Why samples are not there: ``lost`` (on the wire, or without a value in a file: a recording and its replay
+say the same), electrode off (``leads_off``), nothing sent (``silent``), board restarted (``reset``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,31 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """Whose heart it is, as far as that was told."""
+
+    age: float | None = None
+    """Years."""
+    sex: Literal["f", "m"] | None = None
+
+
+UNKNOWN = Person()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """What is known of a window, or of a whole record, beside its signal."""
+
+    rate_hz: float
+    """Samples per second of that signal."""
+    times_s: Floats
+    """R peaks in order, seconds from its first sample, shape (beats,)."""
+    heights: Floats
+    """Of the same QRS, as in ``Beat``, shape (beats,)."""
+    person: Person = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
     """What one bundle said of one window."""
 
@@ -260,6 +285,8 @@ class Hrv:
     nn_intervals: int
     coverage: float
     """Share (0-1) of the span that lies in NN intervals."""
+    inconclusive: float
+    """Share (0-1) of the span left out because no window with a readable signal covers it."""
     mean_nn_ms: float | None
     sdnn_ms: float | None
     """Standard deviation of the NN intervals."""

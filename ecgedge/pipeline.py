@@ -1,11 +1,14 @@
 """The whole road from decoded samples to verdicts and episodes; no threads, no clock, no I/O.
 
-The same object serves the live stream and ``classify``.
+The same object serves the live stream and ``classify``. What is told, and in which order, follows the
+samples alone: a block of a minute gives what six hundred blocks of a tenth of a second give. Every second of
+the stream has its status, with all in it that was certain by then.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import TYPE_CHECKING
 
 from ecgedge.accounts import Accounts
@@ -13,11 +16,13 @@ from ecgedge.clock import Clock
 from ecgedge.frontend import KEPT_S, Consumer, Frontend, Notice, Prepared
 from ecgedge.hrv import HeartRate
 from ecgedge.messages import (
+    UNKNOWN,
     Beat,
     Board,
     Counters,
     Gap,
     Message,
+    Person,
     SampleBlock,
     Scores,
     Segment,
@@ -30,6 +35,7 @@ from ecgedge.verdict import judge
 
 if TYPE_CHECKING:
     from ecgedge.classifier import Classifier
+    from ecgedge.frontend import Out, Timed
 
 STATUS_S = 1.0
 """Seconds of stream between two statuses."""
@@ -51,6 +57,7 @@ class Pipeline:
     lead : column of the samples, from 0
     minimum_episode_s : shortest episode that is told, seconds
     samples : give out the SampleBlocks too, as the clock numbered them (for a recorder)
+    person : whose heart it is, for models that ask for age and sex
     """
 
     def __init__(
@@ -61,6 +68,7 @@ class Pipeline:
         lead: int = 0,
         minimum_episode_s: float = 30.0,
         samples: bool = False,
+        person: Person = UNKNOWN,
     ) -> None:
         self._clock = Clock(rate_hz)
         self._give_samples = samples
@@ -83,21 +91,24 @@ class Pipeline:
             consumers.append(
                 Consumer(bundle.name, manifest["preprocessing"], bundle.window, manifest["inputs"])
             )
-        self._frontend = Frontend(tuple(consumers), lead)
+        self._frontend = Frontend(tuple(consumers), lead, person)
         self._accounts = Accounts(tuple(self._models), longest_s + minimum_episode_s + BRIDGE_S + KEPT_S)
         self._heart_rate = HeartRate()
         self._verdict: Verdict | None = None
         self._in_stretch = False
         self._gap_end = 0
+        self._at = 0  # one past the last stream sample that was dealt with
         self._samples = 0
         self._leads_off = 0
         self._electrode_off = False
         self._next_status_s = STATUS_S
+        self._status_at: int | None = None  # the sample it falls on, once that is known
+        self._segment: Segment | None = None
 
     @property
     def time_s(self) -> float:
         """Seconds of stream so far, gaps included."""
-        return self._clock.time_s(self._clock.sample)
+        return self._clock.time_s(self._at)
 
     @property
     def samples(self) -> int:
@@ -117,9 +128,7 @@ class Pipeline:
     def push(self, message: Board | SampleBlock | Status, wire: Counters | None = None) -> list[Message]:
         """Take what a decoder or a recording gave."""
         if isinstance(message, Status):
-            return [
-                replace(message, sample=self._clock.sample, time_s=self.time_s, counters=self.counters(wire))
-            ]
+            return [replace(message, sample=self._at, time_s=self.time_s, counters=self.counters(wire))]
         out: list[Message] = []
         for timed in self._clock.push(message):
             out += self._take(timed, wire)
@@ -130,12 +139,14 @@ class Pipeline:
         out: list[Message] = []
         for timed in self._clock.finish():
             out += self._take(timed, wire)
-        rest = [message for item in self._frontend.finish() for message in self._judge(item, wire)]
+        out += self._accounts.advance(self._at, self.time_s)
+        for item in self._frontend.finish():
+            out += self._tell(item, wire)
         for model in self._models.values():
-            rest += model.episodes.finish()
-        for message in rest:
-            self._accounts.push(message)
-        out += [*rest, *self._accounts.finish()]
+            for message in model.episodes.finish():
+                self._accounts.push(message)
+                out.append(message)
+        out += self._accounts.finish()
         out.append(self.status("ended", wire=wire))
         return out
 
@@ -143,7 +154,7 @@ class Pipeline:
         """Where the stream stands now."""
         verdict, mains = self._verdict, self._frontend.mains
         return Status(
-            sample=self._clock.sample,
+            sample=self._at,
             time_s=self.time_s,
             state=state or ("leads_off" if self._electrode_off else "streaming"),  # type: ignore[arg-type]
             text=text,
@@ -157,38 +168,92 @@ class Pipeline:
         )
 
     def _take(self, timed: Segment | SampleBlock | Gap, wire: Counters | None) -> list[Message]:
+        if isinstance(timed, SampleBlock):
+            return self._block(timed, wire)
         out: list[Message] = []
         if isinstance(timed, Segment):
-            out.append(timed)
-        if isinstance(timed, SampleBlock):
-            self._samples += timed.n
-            self._leads_off += timed.n if timed.leads_off else 0
-            out += [timed] if self._give_samples else []
-        judged = [message for item in self._frontend.push(timed) for message in self._judge(item, wire)]
-        for message in judged:
-            self._accounts.push(message)
-        electrode = self._electrode(timed, wire) if isinstance(timed, SampleBlock) else []
-        # "Off" comes before what that ends; "back on" after the gap that it closes.
-        out += electrode + judged if self._electrode_off else judged + electrode
-        if isinstance(timed, SampleBlock):
-            end = timed.first + timed.n
-            out += self._accounts.advance(end, self._clock.time_s(end))
-        if self.time_s >= self._next_status_s:
-            self._next_status_s = (self.time_s // STATUS_S + 1) * STATUS_S
-            out.append(self.status(wire=wire))
+            self._segment = timed
+            out += [timed, *self._accounts.advance(timed.first, timed.time_s)]  # the last at the old rate
+        else:
+            self._at = timed.first + timed.n
+        for item in self._frontend.push(timed):
+            out += self._tell(item, wire)
+        self._status_at = None
+        return out + self._second(wire) if self.time_s >= self._next_status_s else out
+
+    def _block(self, block: SampleBlock, wire: Counters | None) -> list[Message]:
+        """What the samples of a block bring about, each at the sample that made it certain."""
+        out: list[Message] = [block] if self._give_samples else []
+        for sample, come in self._found(block):
+            out += self._statuses(sample - 1, block, wire)
+            self._move(sample, block)
+            for item in come():
+                out += self._tell(item, wire)
+        end = block.first + block.n
+        out += self._statuses(end, block, wire)
+        self._move(end, block)
         return out
 
-    def _electrode(self, block: SampleBlock, wire: Counters | None) -> list[Message]:
-        """Say when an electrode comes off, and when it is back."""
-        if block.leads_off == self._electrode_off:
-            return []
-        self._electrode_off = block.leads_off
-        text = "electrode off: check the leads" if block.leads_off else "electrode back on"
-        return [self.status(text=text, wire=wire)]
+    def _found(self, block: SampleBlock) -> Timed:
+        """What the frontend finds, and when an electrode comes off or is back."""
+        at = block.first + 1
+        changes = block.leads_off != self._electrode_off
+        if changes and block.leads_off:  # before what that ends
+            changes = False
+            yield at, self._electrode
+        for sample, come in self._frontend.push_timed(block):
+            if changes and sample > at:  # after the gap that it closes
+                changes = False
+                yield at, self._electrode
+            yield sample, come
+        if changes:
+            yield at, self._electrode
 
-    def _judge(
-        self, item: Gap | Beat | Prepared | StretchEnd | Notice, wire: Counters | None
-    ) -> list[Message]:
+    def _electrode(self) -> list[Out]:
+        """An electrode has come off, or is back on."""
+        self._electrode_off = not self._electrode_off
+        return [Notice("electrode off: check the leads" if self._electrode_off else "electrode back on")]
+
+    def _statuses(self, last: int, block: SampleBlock, wire: Counters | None) -> list[Message]:
+        """One for each second of the stream that is complete by a sample."""
+        out: list[Message] = []
+        while (sample := self._due()) <= last:
+            self._move(sample, block)
+            out += self._second(wire)
+        return out
+
+    def _due(self) -> int:
+        """The sample on which the next status falls at the present rate."""
+        if self._status_at is None:
+            segment = self._segment
+            assert segment is not None
+            sample = ceil((self._next_status_s - segment.time_s) * segment.rate_hz - 1e-6) + segment.first
+            while self._clock.time_s(sample) < self._next_status_s:
+                sample += 1
+            self._status_at = sample
+        return self._status_at
+
+    def _second(self, wire: Counters | None) -> list[Message]:
+        """The books, and a status, at a full second of the stream."""
+        time_s = self.time_s
+        self._next_status_s, self._status_at = (time_s // STATUS_S + 1) * STATUS_S, None
+        return [*self._accounts.advance(self._at, time_s), self.status(wire=wire)]
+
+    def _move(self, sample: int, block: SampleBlock) -> None:
+        """Samples up to here were dealt with."""
+        n = sample - self._at
+        self._samples += n
+        self._leads_off += n if block.leads_off else 0
+        self._at = sample
+
+    def _tell(self, item: Out, wire: Counters | None) -> list[Message]:
+        """What follows from something that the frontend found; the books take it, too."""
+        out = self._judge(item, wire)
+        for message in out:
+            self._accounts.push(message)
+        return out
+
+    def _judge(self, item: Out, wire: Counters | None) -> list[Message]:
         if isinstance(item, Notice):
             return [self.status(text=item.text, wire=wire)]
         if isinstance(item, Gap):

@@ -55,6 +55,7 @@ _BACK_AFTER = 1.75  # RR intervals after which a beat is overdue
 _BACK_THRESHOLD = 0.60  # share of the threshold that is enough then
 _T_SLOPE = 0.7
 _LOW, _EARLY, _HIGHER = 0.9, 1.05, 1.1  # of beat level, of RR interval, times the candidate
+_ALIKE = 0.97  # agreement with the shape of a QRS from which there is no need to wait
 _CAP = 1.2  # one beat counts for no more than this times the level of beats
 _SPIKE = 8.0  # times the level of beats: an artefact, unless it comes again
 _SPIKES = 3  # so many within _SPIKE_SPAN are a new level
@@ -105,8 +106,8 @@ class _Candidate:
 class RPeakDetector:
     """Beats of one stretch.
 
-    A beat is given out at most ``delay_s`` after its R peak went in (``delay_low_s`` for an early, low
-    one that might be a P wave; later where it is found looking back, and in the first 3 s).
+    A beat is given out at most ``delay_s`` after its R peak went in (``delay_low_s`` for an early, low one
+    of unusual shape that might be a P wave; later where it is found looking back, and in the first 3 s).
 
     Parameters
     ----------
@@ -126,6 +127,7 @@ class RPeakDetector:
         self._last_candidate = -_LOOK
         self._waiting: list[_Candidate] = []  # not yet decided
         self._refused: list[_Candidate] = []  # since the last beat, for looking back
+        self._told = _LEARN + _LOOK  # samples of the signal after which decisions were made so far
         self._learned = False
         self._heights: list[float] = []
         self._level = 0.0
@@ -144,13 +146,17 @@ class RPeakDetector:
 
     def push(self, signal: Signal32) -> list[Beat]:
         """Take signal in ``BAND``, shape (n,), float32, at 200 Hz; return the beats that are certain."""
+        return [beat for _, beat in self.push_timed(signal)]
+
+    def push_timed(self, signal: Signal32) -> list[tuple[int, Beat]]:
+        """The same, each beat after the number of samples of the signal that made it certain."""
         self._search(signal.astype(np.float64))
         return self._decide(final=False)
 
     def finish(self) -> list[Beat]:
         """End of the stretch: decide what is still open."""
         self._search(np.zeros(_LOOK))
-        return self._decide(final=True)
+        return [beat for _, beat in self._decide(final=True)]
 
     # -- candidates -----------------------------------------------------------------------------------
 
@@ -180,23 +186,26 @@ class RPeakDetector:
 
     # -- decisions ------------------------------------------------------------------------------------
 
-    def _decide(self, final: bool) -> list[Beat]:
+    def _decide(self, final: bool) -> list[tuple[int, Beat]]:
         if not self._learned:
             if self._searched < _LEARN and not final:
                 return []
             self._learn()
-        out: list[Beat] = []
+        out: list[tuple[int, Beat]] = []
         done = 0
         for candidate in self._waiting:
+            self._told = max(self._told, candidate.at + _LOOK + 1)
             # These two may be run again for a candidate that has to wait: they change nothing then.
-            out += self._look_back(candidate.at)
+            out += [(self._told, beat) for beat in self._look_back(candidate.at)]
             self._sink(candidate.at)
             doubtful = self._might_be_p_wave(candidate)
-            if doubtful and not final and self._searched <= candidate.at + _P_WAVE:
-                break
+            if doubtful:
+                if self._searched <= candidate.at + _P_WAVE and not final:
+                    break
+                self._told = max(self._told, candidate.at + _P_WAVE + _LOOK + 1)
             done += 1
             if self._is_beat(candidate, self._waiting[done : done + 4] if doubtful else []):
-                out.append(self._accept(candidate))
+                out.append((self._told, self._accept(candidate)))
         del self._waiting[:done]
         return out
 
@@ -220,7 +229,9 @@ class RPeakDetector:
 
     def _might_be_p_wave(self, c: _Candidate) -> bool:
         """Whether to wait for what follows."""
-        return c.height < _LOW * self._level and self._since(c.at) < _EARLY * self._interval
+        if c.height >= _LOW * self._level or self._since(c.at) >= _EARLY * self._interval:
+            return False
+        return self._agreement(c) < _ALIKE
 
     def _is_beat(self, c: _Candidate, following: list[_Candidate]) -> bool:
         since = self._since(c.at)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from ecgedge.bundle import Bundle, open_bundle
 from ecgedge.classifier import Classifier
 from ecgedge.errors import EcgedgeError, PortError, UnrecognisedError, UsageError
-from ecgedge.messages import Chunk, Message, Record, Verdict
+from ecgedge.features import PERSON
+from ecgedge.messages import UNKNOWN, Chunk, Message, Person, Record, Verdict
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports import Port, open_port
 from ecgedge.recordings import Recording, find_lead, open_recording
@@ -42,6 +43,7 @@ class StreamOptions:
     minimum_episode_s: float = 30.0
     samples: bool = False
     """Give the sink the samples as well, for a recorder."""
+    person: Person = UNKNOWN
 
 
 def open_models(names: Iterable[str]) -> tuple[Classifier, ...]:
@@ -61,6 +63,23 @@ def open_models(names: Iterable[str]) -> tuple[Classifier, ...]:
         if known != bundle:
             raise UsageError(f"two different models named {bundle.name!r}", "one, or two of different names")
     return tuple(Classifier(bundle) for bundle in opened.values())
+
+
+def ignored(models: Iterable[str], person: Person) -> str:
+    """Which models do not ask for what was told of the person, in words; empty where there is none.
+
+    Raises
+    ------
+    BundleError
+        If a model cannot be opened.
+    """
+    told = {word for word in PERSON if getattr(person, word) is not None}
+    left: dict[str, list[str]] = {}
+    for bundle in map(open_bundle, models if told else ()):
+        asked = {entry["kind"] for entry in bundle.manifest["inputs"]}
+        if told - asked:
+            left[bundle.name] = sorted(told - asked)
+    return "; ".join(f"{name} makes no use of {' and '.join(words)}" for name, words in left.items())
 
 
 def run_stream(options: StreamOptions, sink: Sink) -> None:
@@ -114,6 +133,7 @@ class _Stream:
             lead=_lead_number(options.lead, port),
             minimum_episode_s=options.minimum_episode_s,
             samples=options.samples,
+            person=options.person,
         )
         self._last_byte_s: float | None = None
         self._silent = False
@@ -205,6 +225,7 @@ def classify_files(
     fs: float | None = None,
     lead: str | None = None,
     minimum_episode_s: float = 30.0,
+    person: Person = UNKNOWN,
     sink: Sink,
 ) -> int:
     """Classify recordings one after another with the stream's own code; models are opened once.
@@ -221,7 +242,7 @@ def classify_files(
     for path in paths:
         try:
             recording = open_recording(path, fs, lead)
-            for message in classify(recording, path, classifiers, minimum_episode_s):
+            for message in classify(recording, path, classifiers, minimum_episode_s, person):
                 sink.write(message)
         except EcgedgeError as error:
             failed += 1
@@ -230,10 +251,14 @@ def classify_files(
 
 
 def classify(
-    recording: Recording, path: str, classifiers: tuple[Classifier, ...], minimum_episode_s: float = 30.0
+    recording: Recording,
+    path: str,
+    classifiers: tuple[Classifier, ...],
+    minimum_episode_s: float = 30.0,
+    person: Person = UNKNOWN,
 ) -> Iterator[Message]:
     """All messages of one recording, a Record for each model at the end."""
-    pipeline = Pipeline(classifiers, minimum_episode_s=minimum_episode_s)
+    pipeline = Pipeline(classifiers, minimum_episode_s=minimum_episode_s, person=person)
     verdicts: list[Verdict] = []
 
     def kept(messages: list[Message]) -> list[Message]:

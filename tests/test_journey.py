@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import math
 import zipfile
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import wfdb
 
-from ecgedge.messages import Beat, Chunk, Episode, Gap, Message, Record, Status, Verdict
+from ecgedge.messages import (
+    Beat,
+    Chunk,
+    Counters,
+    Episode,
+    Gap,
+    Message,
+    Record,
+    Status,
+    Verdict,
+)
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports.patient import RATE_HZ, SimulatedPatient
 from ecgedge.session import StreamOptions, classify, classify_files, open_models, run_stream
@@ -55,17 +67,20 @@ def patient() -> tuple[np.ndarray, bytes]:
     return counts, bytes(frames)
 
 
-def through_reader(frames: bytes, chunk: int) -> list[Message]:
+def told(frames: bytes, cuts: list[int]) -> list[Message]:
+    """All messages of a stream whose bytes arrive in pieces that end at ``cuts`` and at the end."""
     reader, pipeline = make_reader("frames"), Pipeline(open_models(MODELS))
     out: list[Message] = []
-    for at in range(0, len(frames), chunk):
-        piece = Chunk(frames[at : at + chunk], (at + chunk) / 900)
-        for item in reader.push(piece):
+    for begin, end in pairwise([0, *cuts, len(frames)]):
+        for item in reader.push(Chunk(frames[begin:end], end / 900)):
             out += pipeline.push(item, reader.counters)
     for item in reader.finish():
         out += pipeline.push(item, reader.counters)
-    out += pipeline.finish(reader.counters)
-    return [m for m in out if isinstance(m, RESULT)]
+    return out + pipeline.finish(reader.counters)
+
+
+def through_reader(frames: bytes, chunk: int) -> list[Message]:
+    return [m for m in told(frames, list(range(chunk, len(frames), chunk))) if isinstance(m, RESULT)]
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +104,60 @@ def test_the_story_has_beats_verdicts_and_an_episode(whole) -> None:
 @pytest.mark.parametrize("chunk", [1, 7, 250, 4096])
 def test_result_does_not_depend_on_chunking(patient, whole, chunk: int) -> None:
     assert through_reader(patient[1], chunk) == whole
+
+
+@pytest.fixture(scope="module")
+def eventful() -> bytes:
+    """Frames of the patient: loose electrode, mains, lost frames, short loose contacts, an odd rate."""
+    simulated = SimulatedPatient(seed=5, duration_s=DURATION_S)
+    frames = bytearray(encode_hello(replace(simulated.board, rate_hz=194.3)))
+    for piece in simulated.pieces():
+        hum = np.rint(300 * np.sin(2 * np.pi * 50 / 194.3 * (piece.first + np.arange(piece.counts.size))))
+        counts = piece.counts + hum.astype(np.int32)
+        for at in range(0, counts.size, 25):
+            first = piece.first + at
+            if first in (20_000, 30_000) or 40_000 <= first < 40_500:
+                continue
+            off = int(piece.leads_off or first in (25_000, 35_025))
+            frames += encode_data(first, round(first / 194.3 * 1e6) % 2**32, counts[at : at + 25], 24, off)
+            if first % 1250 == 0:
+                frames += encode_hello(replace(simulated.board, rate_hz=194.3), next_index=first + 25)
+    return bytes(frames)
+
+
+def comparable(messages: list[Message]) -> list[Message]:
+    """Without the counts of bytes and frames, which follow what was read."""
+
+    def kept(c: Counters) -> Counters:
+        return Counters(samples=c.samples, lost=c.lost, leads_off=c.leads_off)
+
+    return [replace(m, counters=kept(m.counters)) if isinstance(m, Status) else m for m in messages]
+
+
+@pytest.fixture(scope="module")
+def eventful_whole(eventful: bytes) -> list[Message]:
+    return comparable(told(eventful, []))
+
+
+def test_an_eventful_stream_has_it_all(eventful_whole: list[Message]) -> None:
+    statuses = [m for m in eventful_whole if isinstance(m, Status)]
+    assert {s.text.partition(":")[0] for s in statuses} >= {"electrode off", "electrode back on"}
+    assert any("mains" in s.text for s in statuses)
+    assert {m.cause for m in eventful_whole if isinstance(m, Gap)} == {"lost", "leads_off"}
+    ticks = [s.time_s for s in statuses if s.state in ("streaming", "leads_off") and not s.text]
+    assert all(int(later) > int(t) for t, later in pairwise(ticks))
+    after_gaps = [t for t in ticks if t % 1 > 1 / 194]  # all others fall on the first sample of their second
+    assert len(after_gaps) <= sum(m.cause == "lost" for m in eventful_whole if isinstance(m, Gap))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_message_and_their_order_are_the_same_however_bytes_come(
+    eventful: bytes, eventful_whole: list[Message], seed: int
+) -> None:
+    """Cut anywhere: into thirty to some thousand pieces of any length."""
+    rng = np.random.default_rng(seed)
+    cuts = np.unique(rng.integers(1, len(eventful), 30 * 4**seed)).tolist()
+    assert comparable(told(eventful, cuts)) == eventful_whole
 
 
 def test_classify_gives_what_the_stream_gives(patient, whole, tmp_path: Path) -> None:

@@ -45,12 +45,20 @@ def blocks(out: list[Any]) -> list[SampleBlock]:
     return [message for message in out if isinstance(message, SampleBlock)]
 
 
-def plain(out: list[Any]) -> list[Any]:
-    """Messages in a form that compares."""
-    return [
-        (m.first, m.counts.tolist(), m.leads_off, m.indexed, m.device_us) if isinstance(m, SampleBlock) else m
-        for m in out
-    ]
+def spans(out: list[Any]) -> list[Any]:
+    """Messages, with the first index and the one past the last in the place of a block; empty ones left out.
+
+    Blocks that follow each other are joined: what arrived together may come as one or as several.
+    """
+    found: list[Any] = []
+    for m in out:
+        if not isinstance(m, SampleBlock):
+            found.append(m)
+        elif m.n and found and isinstance(found[-1], tuple) and found[-1][1:] == (m.first, m.leads_off):
+            found[-1] = (found[-1][0], m.first + m.n, m.leads_off)
+        elif m.n:
+            found.append((m.first, m.first + m.n, m.leads_off))
+    return [m[:2] if isinstance(m, tuple) else m for m in found]
 
 
 @pytest.mark.parametrize("size", [1, 7, 250, 4096])
@@ -60,8 +68,10 @@ def test_the_same_for_chunks_of_any_size(size: int) -> None:
     out, decoder = read(raw, size)
     decoder.finish()
     decoder_whole.finish()
-    assert plain(out) == plain(whole)
+    assert spans(out) == spans(whole) == [BOARD, (0, 2025), (2025, 2050)]
     assert decoder.counters == decoder_whole.counters
+    assert all(b.indexed and b.device_us == b.first * US for b in blocks(out))
+    assert [b.first for b in blocks(out) if b.leads_off] == [2025]
     np.testing.assert_array_equal(np.concatenate([b.counts for b in blocks(out)]), ramp(0, 2050))
 
 
@@ -84,10 +94,9 @@ def test_every_single_flipped_bit_is_caught_and_the_next_frame_read() -> None:
         damaged = bytearray(victim)
         damaged[bit // 8] ^= 1 << bit % 8
         out, decoder = read(before + bytes(damaged) + after + data(75))
-        firsts = [block.first for block in blocks(out)]
-        assert 25 not in firsts
         # A damaged delimiter takes the next frame with it, never more.
-        assert firsts == ([0, 75] if bit // 8 == len(victim) - 1 else [0, 50, 75])
+        lost_to = 75 if bit // 8 == len(victim) - 1 else 50
+        assert spans(out) == [BOARD, (0, 25), (lost_to, 100)]
         assert decoder.counters.bad_frames >= 1
 
 
@@ -124,7 +133,7 @@ def test_endless_garbage_takes_no_memory() -> None:
 def test_index_wraps_at_two_to_the_32() -> None:
     start = 2**32 - 40
     out, _ = read(stream(4, start))
-    assert [b.first for b in blocks(out)] == [start + 25 * k for k in range(4)]
+    assert spans(out) == [BOARD, (start, start + 100)]
     late, decoder = read(b"", 1, None)
     assert late == []
     # Several times round, in steps of just under half the range.
@@ -144,7 +153,7 @@ def test_device_time_wraps_and_long_pauses_are_resolved_by_the_index() -> None:
 
 def test_a_lost_frame_shows_as_a_jump_of_the_index() -> None:
     out, decoder = read(stream(2) + data(75))
-    assert [b.first for b in blocks(out)] == [0, 25, 75]
+    assert spans(out) == [BOARD, (0, 50), (75, 100)]
     assert decoder.counters.lost == 0  # the clock counts it, from the jump
 
 
@@ -159,20 +168,18 @@ def test_repeated_hello_is_swallowed() -> None:
 def test_changed_hello_is_passed_on_and_the_index_goes_on() -> None:
     faster = Board("test board", 500.0, 4.5, 16, 1)
     out, _ = read(stream(2) + frames.encode_hello(faster, next_index=50) + data(50))
-    assert [m if isinstance(m, Board) else m.first for m in out] == [BOARD, 0, 25, faster, 50]
+    assert spans(out) == [BOARD, (0, 50), faster, (50, 75)]
 
 
 def test_restart_told_by_hello_comes_as_a_second_board() -> None:
     out, _ = read(stream(4) + stream(2))
-    assert [m if isinstance(m, Board) else m.first for m in out] == [BOARD, 0, 25, 50, 75, BOARD, 0, 25]
-    assert blocks(out)[-1].device_us == 25 * US
+    assert spans(out) == [BOARD, (0, 100), BOARD, (0, 50)]
+    assert blocks(out)[-1].device_us == 0
 
 
 def test_restart_far_up_in_the_index_is_told_by_hello_too() -> None:
     out, _ = read(stream(2, 2**32 - 10) + data(40) + stream(1))
-    assert [m if isinstance(m, Board) else m.first for m in out] == [
-        BOARD, 2**32 - 10, 2**32 + 15, 2**32 + 40, BOARD, 0,
-    ]  # fmt: skip
+    assert spans(out) == [BOARD, (2**32 - 10, 2**32 + 65), BOARD, (0, 25)]
 
 
 def test_restart_that_only_the_boot_counter_shows() -> None:
@@ -186,8 +193,8 @@ def test_restart_without_its_hello_shows_as_an_index_that_falls_back_and_is_told
     first = frames.encode_hello(BOARD, boot=7, next_index=1000)
     late = frames.encode_hello(BOARD, boot=8, next_index=50)
     out, _ = read(b"\0" + first + data(1000) + data(1025) + data(0) + data(25) + late + data(50))
-    assert [m if isinstance(m, Board) else m.first for m in out] == [BOARD, 1000, 1025, 0, 25, 50]
-    assert blocks(out)[2].device_us == 0
+    assert spans(out) == [BOARD, (1000, 1050), (0, 75)]
+    assert [b.device_us for b in blocks(out)] == [1000 * US, 0]
 
 
 def test_data_before_the_hello_waits_for_it() -> None:
@@ -311,9 +318,11 @@ def test_whatever_arrives_nothing_raises_and_no_sample_lacks_a_checksum(
     assert all(np.isfinite(b.counts).all() or b.counts.shape[1] > 1 for b in blocks(out))
     again, other = read(raw, 3)
     other.finish()
-    assert plain([m for m in again if not isinstance(m, Status)]) == plain(
+    assert spans([m for m in again if not isinstance(m, Status)]) == spans(
         [m for m in out if not isinstance(m, Status)]
     )
+    values = [[v for b in blocks(one) for row in b.counts.tolist() for v in row] for one in (again, out)]
+    np.testing.assert_array_equal(*values)
     assert other.counters == c
 
 
@@ -358,4 +367,17 @@ def test_clause_6_6_a_hello_of_a_streaming_board_promises_nothing_at_the_end() -
     raw = frames.encode_hello(BOARD, next_index=60) + data(50) + frames.encode_hello(BOARD, next_index=90)
     out, decoder = read(raw + data(75))
     assert positions(out) == positions(decoder.finish()) == []
-    assert [b.first for b in blocks(out)] == [50, 75]
+    assert spans(blocks(out)) == [(50, 100)]
+
+
+@pytest.mark.parametrize(
+    ("leads", "bits", "size"), [(1, 16, 25), (3, 16, 25), (1, 24, 36), (2, 24, 7), (1, 16, 118)]
+)
+def test_a_run_is_encoded_as_its_frames_are_one_by_one(leads: int, bits: int, size: int) -> None:
+    """Zeros at every place, and the longest frame, which COBS encodes in another way."""
+    counts = np.random.default_rng(1).integers(-3, 4, (500, leads)) * 64
+    single = [
+        frames.encode_data(40 + at, (40 + at) * US, counts[at : at + size], bits, 1)
+        for at in range(0, 500, size)
+    ]
+    assert frames.encode_run(40, 250.0, counts, size, bits, 1) == single

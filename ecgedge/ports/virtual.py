@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from ecgedge.errors import EcgedgeError, PortError
 from ecgedge.messages import Chunk
 from ecgedge.ports.base import Port
-from ecgedge.wire.frames import CommandDecoder, encode_data, encode_hello, max_samples
+from ecgedge.wire.frames import CommandDecoder, encode_hello, encode_run, max_samples
 
 if TYPE_CHECKING:
     from ecgedge.ports.sources import Run, Source
@@ -208,13 +208,13 @@ class VirtualBoard:
     def _play(self) -> None:
         while not (self._started or self._closing.is_set()):
             self._listen(_TICK_S)
-        paced = math.isfinite(self._speed)
+        paced, rate_hz = math.isfinite(self._speed), self._rate_hz
         begin_s, hello_s = time.monotonic(), HELLO_EVERY_S
         try:
             for frame, end in self._frames():
                 if self._closing.is_set():
                     return
-                time_s = end / self._rate_hz
+                time_s = end / rate_hz
                 if paced:
                     self._sleep_until(begin_s + time_s / self._speed)
                 self._next_index = end
@@ -242,11 +242,9 @@ class VirtualBoard:
         wide = bool(counts.max() > _INT16 or counts.min() < -_INT16 - 1)
         bits = 24 if wide else 16
         n = max(1, min(round(FRAME_S * self._rate_hz), max_samples(counts.shape[1], bits)))
-        for at in range(0, len(counts), n):
-            part = counts[at : at + n]
-            first = run.first + at
-            device_us = round(first * 1e6 / self._rate_hz)
-            yield encode_data(first, device_us, part, bits, run.off), first + len(part)
+        frames = encode_run(run.first, self._rate_hz, counts, n, bits, run.off)
+        for number, frame in enumerate(frames, start=1):
+            yield frame, run.first + min(number * n, len(counts))
 
     def _hello(self) -> bytes:
         time_us = round(self._next_index * 1e6 / self._rate_hz)

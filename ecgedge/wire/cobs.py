@@ -6,7 +6,12 @@ the end of a frame: after any damage the reader is in step again at the next zer
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 DELIMITER = b"\x00"
+_FULL = 0xFF  # a code that no zero follows: 254 bytes without one
 
 
 def encode(body: bytes) -> bytes:
@@ -14,9 +19,9 @@ def encode(body: bytes) -> bytes:
     out = bytearray()
     runs = body.split(DELIMITER)
     for number, run in enumerate(runs, start=1):
-        full, rest = divmod(len(run), 254)
+        full, rest = divmod(len(run), _FULL - 1)
         for k in range(full):
-            out.append(0xFF)
+            out.append(_FULL)
             out += run[254 * k : 254 * (k + 1)]
         # A full block says "254 bytes, no zero behind them", so what follows it says where the zero is;
         # only at the very end does it stand alone.
@@ -26,22 +31,39 @@ def encode(body: bytes) -> bytes:
     return bytes(out)
 
 
+def encode_alike(bodies: Sequence[bytes]) -> list[bytes]:
+    """Encode bodies of one length, all at once, each with its delimiter."""
+    size = len(bodies[0]) if bodies else 0
+    if not 0 < size < _FULL - 1:  # a longer one may hold a run that needs a code of its own
+        return [encode(body) + DELIMITER for body in bodies]
+    out = np.zeros((len(bodies), size + 2), np.uint8)
+    out[:, 1:-1] = np.frombuffer(b"".join(bodies), np.uint8).reshape(-1, size)
+    flat = out.reshape(-1)
+    zeros = np.flatnonzero(flat == 0)  # in every row the code in front first, the delimiter last
+    flat[zeros[:-1]] = np.diff(zeros)  # a code tells how far it is to the next
+    out[:, -1] = 0
+    whole = out.tobytes()
+    return [whole[at : at + size + 2] for at in range(0, len(whole), size + 2)]
+
+
 def decode(encoded: bytes) -> bytes | None:
     """Decode one frame given without its delimiter; None where it is not valid COBS."""
-    out = bytearray()
-    position, end = 0, len(encoded)
-    if end == 0:
+    if not encoded or 0 in encoded:
         return None
+    out = bytearray(encoded)
+    position, end = 0, len(encoded)
+    spare = []  # codes behind full blocks: they stand for nothing
     while position < end:
         code = encoded[position]
-        block = encoded[position + 1 : position + code]
-        if code == 0 or len(block) != code - 1 or 0 in block:
-            return None
-        out += block
+        out[position] = 0
         position += code
-        if code != 0xFF and position < end:
-            out.append(0)
-    return bytes(out)
+        if code == _FULL:
+            spare.append(position)
+    if position != end:
+        return None
+    for at in reversed(spare):
+        del out[at : at + 1]
+    return bytes(out[1:])
 
 
 class Splitter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from ecgedge.wire.frames import (
     open_frame,
 )
 from ecgedge.wire.unwrap import Unwrapper
-
-if TYPE_CHECKING:
-    from ecgedge.messages import Floats
 
 HOLD_S = 10.0
 """How long data frames wait for a hello."""
@@ -57,20 +54,33 @@ def _parse_hello(content: bytes) -> _Hello | None:
     return _Hello(board, boot, next_index, bool(flags & 1))
 
 
-def _unpack(content: bytes, width: int, leads: int, off: int) -> Floats:
-    """Samples of a data frame, shape (n, leads); not-a-number for a lead whose electrode is off while
-    others are on (``SampleBlock.leads_off`` speaks of all leads)."""
-    raw = np.frombuffer(content, np.uint8, offset=DATA_HEAD.size)
-    if width == 2:
-        counts = raw.view("<i2").astype(np.float64)
-    else:
-        wide = np.zeros((len(raw) // 3, 4), np.uint8)
-        wide[:, 1:] = raw.reshape(-1, 3)
-        counts = (wide.view("<i4")[:, 0] >> 8).astype(np.float64)
-    counts = counts.reshape(-1, leads)
-    if off and off != (1 << leads) - 1:
-        counts[:, [lead for lead in range(leads) if off >> lead & 1]] = np.nan
-    return counts
+@dataclass(slots=True)
+class _Run:
+    """Data frames that came together and follow each other: they become one block."""
+
+    first: int
+    device_us: int
+    n: int
+    form: tuple[int, int, int]
+    """Leads, bytes a count, bits of leads whose electrode is off."""
+    parts: list[bytes]
+
+    def block(self, arrival_s: float) -> SampleBlock:
+        """Samples, not-a-number for a lead whose electrode is off while others are on
+        (``SampleBlock.leads_off`` speaks of all leads)."""
+        leads, width, off = self.form
+        raw = np.frombuffer(b"".join(self.parts), np.uint8)
+        if width == 2:
+            counts = raw.view("<i2").astype(np.float64)
+        else:
+            wide = np.zeros((len(raw) // 3, 4), np.uint8)
+            wide[:, 1:] = raw.reshape(-1, 3)
+            counts = (wide.view("<i4")[:, 0] >> 8).astype(np.float64)
+        counts = counts.reshape(-1, leads)
+        all_off = off == (1 << leads) - 1
+        if off and not all_off:
+            counts[:, [lead for lead in range(leads) if off >> lead & 1]] = np.nan
+        return SampleBlock(self.first, counts, arrival_s, all_off, indexed=True, device_us=self.device_us)
 
 
 @dataclass(slots=True)
@@ -98,6 +108,9 @@ class _Waiting:
 class FrameDecoder:
     """Bytes of a board that speaks ecgedge frames -> Board, SampleBlock, Status.
 
+    Data frames that came together and follow each other become one block: the boundaries of blocks follow
+    the chunks, the samples do not.
+
     Every byte is either part of a frame with a right checksum (its delimiter and bare delimiters
     included), or held for an unfinished frame, or counted in ``discarded_bytes``. ``bad_frames`` counts
     frames with a wrong checksum or size and those with a right checksum but a type, version or length
@@ -115,6 +128,7 @@ class FrameDecoder:
         self._hello_last: _Hello | None = None
         self._announced = False  # by a hello that said "streaming"
         self._position = Unwrapper()
+        self._run: _Run | None = None
         self._waiting = _Waiting()
         self._start_s: float | None = None
         self._arrival_s = 0.0
@@ -144,6 +158,7 @@ class FrameDecoder:
         for unit in self._splitter.push(chunk.data):
             self._unit(unit, chunk.arrival_s, out)
             self._in_step = True
+        self._end_run(out)
         self._wait_for_hello(chunk.arrival_s, out)
         return out
 
@@ -167,6 +182,7 @@ class FrameDecoder:
             self._tally.bad += 1 if self._in_step else 0
         elif content[1] != VERSION and content[0] in (HELLO, DATA):
             self._tally.bad += 1
+            self._end_run(out)
             self._other_version(content[1], now, out)
         elif content[0] == HELLO and (hello := _parse_hello(content)) is not None:
             self._tally.frames += 1
@@ -179,12 +195,14 @@ class FrameDecoder:
             self._tally.bad += 1
 
     def _hello(self, hello: _Hello, out: list[Board | SampleBlock | Status]) -> None:
-        before, self._board = self._board, hello.board
-        position = self._position
+        before, position = self._board, self._position
         # An index that fell behind has already told of the restart; the hello then only confirms it.
         restarted = position.behind(hello.next_index) or (
             before is not None and hello.boot != self._boot and not position.went_back
         )
+        if hello.board != before or restarted:  # what says nothing new parts nothing
+            self._end_run(out)
+        self._board = hello.board
         if before is None:
             out.append(hello.board)
             self._release(out)
@@ -214,19 +232,25 @@ class FrameDecoder:
         if self._position.next_index is None:
             self._tell_missed(index, now, out)
         first, time_us = self._position.data(index, device_us, n, rate)
-        block = SampleBlock(
-            first=first,
-            counts=_unpack(content, width, leads, off),
-            arrival_s=now,
-            leads_off=off == (1 << leads) - 1,
-            indexed=True,
-            device_us=time_us,
-        )
+        run, form, packed = self._run, (leads, width, off), content[DATA_HEAD.size :]
+        follows = run is not None and run.form == form and run.first + run.n == first
+        if run is not None and follows and self._board is not None:  # one that waits may yet be refused
+            run.parts.append(packed)
+            run.n += n
+        else:
+            self._end_run(out)
+            self._run = _Run(first, time_us, n, form, [packed])
+        return True
+
+    def _end_run(self, out: list[Board | SampleBlock | Status]) -> None:
+        """What comes next does not belong to the block that was begun."""
+        if self._run is None:
+            return
+        block, self._run = self._run.block(self._arrival_s), None
         if self._board is None:
             self._hold(block)
         else:
             self._deliver(block, out)
-        return True
 
     def _deliver(self, block: SampleBlock, out: list[Board | SampleBlock | Status]) -> None:
         self._tally.samples += block.n

@@ -33,12 +33,18 @@ ASK_HELLO, ASK_START, ASK_STOP, ASK_RATE = 0x81, 0x82, 0x83, 0x84
 
 HELLO_HEAD = struct.Struct("<BBIfBBBHIIB")
 DATA_HEAD = struct.Struct("<BBIIBBBH")
+_CHECKSUM = struct.Struct("<H")
 _WORD = 0xFFFFFFFF
 
 
-def _seal(body: bytes) -> bytes:
+def _checked(content: bytes) -> bytes:
+    """Append the checksum."""
+    return content + _CHECKSUM.pack(crc_hqx(content, 0xFFFF))
+
+
+def _seal(content: bytes) -> bytes:
     """Append the checksum, encode, append the delimiter."""
-    return cobs.encode(body + struct.pack("<H", crc_hqx(body, 0xFFFF))) + cobs.DELIMITER
+    return cobs.encode(_checked(content)) + cobs.DELIMITER
 
 
 def open_frame(encoded: bytes) -> bytes | None:
@@ -114,26 +120,73 @@ def encode_data(
     ------
     ValueError : too many samples for a frame (see ``max_samples``), or a count out of range
     """
-    values = np.asarray(counts)
-    if values.dtype.kind not in "iu" or bits not in (16, 24):
-        raise ValueError(f"{values.dtype} counts in {bits} bits, expected integers in 16 or 24 bits")
-    values = values.reshape(len(values), -1)
-    n, leads = values.shape
-    if not 1 <= leads <= MAX_LEADS or not 1 <= n <= max_samples(leads, bits):
-        raise ValueError(f"{n} samples of {leads} leads do not fit a frame of {MAX_BODY} bytes")
+    rows = np.asarray(counts)
+    packed, leads = _pack(rows, bits)
+    if not 1 <= len(rows) <= max_samples(leads, bits):
+        raise ValueError(f"{len(rows)} samples of {leads} leads do not fit a frame of {MAX_BODY} bytes")
     if not 0 <= leads_off < 1 << leads:
         raise ValueError(f"leads-off bits {leads_off:#x} for {leads} leads")
+    return _seal(_content(first_index, device_us, len(rows), leads, bits // 8, leads_off, packed))
+
+
+def encode_run(
+    first_index: int,
+    rate_hz: float,
+    counts: npt.NDArray[np.integer[Any]],
+    size: int,
+    bits: int = 16,
+    leads_off: int = 0,
+) -> list[bytes]:
+    """Data frames of ``size`` samples each (the last one may have fewer), as ``encode_data`` makes them.
+
+    Parameters
+    ----------
+    first_index : of the first sample; the device's clock is taken to be 0 at index 0
+    rate_hz : samples per second of that clock
+    counts, bits, leads_off : see ``encode_data``
+    size : samples of a frame
+
+    Raises
+    ------
+    ValueError : too many samples for a frame (see ``max_samples``), or a count out of range
+    """
+    packed, leads = _pack(counts, bits)
+    if not 1 <= size <= max_samples(leads, bits) or not 0 <= leads_off < 1 << leads:
+        raise ValueError(f"frames of {size} samples of {leads} leads, leads-off bits {leads_off:#x}")
+    width = bits // 8
+    step, bodies = size * leads * width, []
+    for at in range(0, len(packed), step):
+        part = packed[at : at + step]
+        index, n = first_index + at // (leads * width), len(part) // (leads * width)
+        device_us = round(index * 1e6 / rate_hz)
+        bodies.append(_checked(_content(index, device_us, n, leads, width, leads_off, part)))
+    alike = len(packed) // step
+    return cobs.encode_alike(bodies[:alike]) + cobs.encode_alike(bodies[alike:])
+
+
+def _pack(counts: npt.NDArray[np.integer[Any]], bits: int) -> tuple[bytes, int]:
+    """Samples as they stand in a data frame, and the number of leads."""
+    if counts.dtype.kind not in "iu" or bits not in (16, 24):
+        raise ValueError(f"{counts.dtype} counts in {bits} bits, expected integers in 16 or 24 bits")
+    values = counts.reshape(len(counts), -1)
+    leads = values.shape[1]
+    if not values.size or leads > MAX_LEADS:
+        raise ValueError(f"{len(values)} samples of {leads} leads, expected some of 1 to {MAX_LEADS}")
     limit = 1 << (bits - 1)
     if int(values.min()) < -limit or int(values.max()) >= limit:
         raise ValueError(f"counts {int(values.min())} to {int(values.max())} do not fit {bits} bits")
     if bits == 16:
-        packed = values.astype("<i2").tobytes()
-    else:
-        packed = values.astype("<i4").reshape(-1, 1).view(np.uint8)[:, :3].tobytes()
-    head = DATA_HEAD.pack(
-        DATA, VERSION, first_index & _WORD, device_us & _WORD, n, leads, bits // 8, leads_off
+        return values.astype("<i2").tobytes(), leads
+    return values.astype("<i4").reshape(-1, 1).view(np.uint8)[:, :3].tobytes(), leads
+
+
+def _content(
+    index: int, device_us: int, n: int, leads: int, width: int, leads_off: int, packed: bytes
+) -> bytes:
+    """A data frame before its checksum."""
+    return (
+        DATA_HEAD.pack(DATA, VERSION, index & _WORD, device_us & _WORD, n, leads, width, leads_off) + packed
     )
-    return _seal(head + packed)
 
 
 def _command(kind: int, argument: bytes = b"") -> bytes:
