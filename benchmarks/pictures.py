@@ -16,6 +16,8 @@ from benchmarks import report
 from benchmarks.outcomes import AF, OUT, area, average_precision, roc
 from benchmarks.rhythm_accuracy import RHYTHM
 from ecgedge.errors import MissingExtraError
+from ecgedge.training.confusion import INK as _INK
+from ecgedge.training.confusion import matrix
 
 DATA = {
     "mitdb": "MIT-BIH Arrhythmia Database (Moody and Mark 2001)",
@@ -27,7 +29,7 @@ WHATS = ("curves", "confusion", "burden")
 """What is drawn of each model."""
 DPI = 160
 
-_INK, _GREY, _LINE, _AF = "#16181d", "#6b7078", "#d9dce1", "#b4142d"
+_GREY, _LINE, _AF = "#6b7078", "#d9dce1", "#b4142d"
 _COLOURS = {"mitdb": _AF, "cinc2017": "#1d5f9e"}
 _REFERENCE, _FLUTTER = "#3c4350", "#c9a227"
 _STYLE = {
@@ -129,9 +131,9 @@ def draw_confusion(pyplot: Any, figures: report.Json, model: str) -> Any:
               for true in ("af", "not_af")]  # fmt: skip
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9.4, 4.3), width_ratios=[4, 3])
     words = ["sinus", "AF", "other"]
-    _matrix(left, counts, [*words, "noise"], [*words, "inconclusive"])
+    matrix(left, counts, [*words, "noise"], [*words, "inconclusive"])
     left.set_title(f"CinC 2017, {part['records']} validation records")
-    _matrix(right, binary, ["AF", "no AF"], ["AF", "another rhythm", "inconclusive"])
+    matrix(right, binary, ["AF", "no AF"], ["AF", "another rhythm", "inconclusive"])
     right.set_title(f"MIT-BIH, {rows['windows']} windows")
     _caption(
         figure,
@@ -141,29 +143,6 @@ def draw_confusion(pyplot: Any, figures: report.Json, model: str) -> Any:
     )
     figure.subplots_adjust(left=0.075, right=0.985, top=0.88, bottom=0.23, wspace=0.2)
     return figure
-
-
-def _matrix(axes: Any, counts: list[list[int]], rows: list[str], columns: list[str]) -> None:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    table = np.array(counts, dtype=np.float64)
-    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-    shade = LinearSegmentedColormap.from_list("shade", ["#f6f7f9", "#9db8d6", "#1f4e80"])
-    axes.imshow(shares, cmap=shade, vmin=0, vmax=1, aspect="auto")
-    for (y, x), value in np.ndenumerate(shares):
-        colour = "white" if value > 0.55 else _INK
-        look = {"ha": "center", "va": "center", "color": colour, "textcoords": "offset points"}
-        axes.annotate(f"{counts[y][x]}", (x, y), (0, 5), fontsize=13, **look)
-        axes.annotate(f"{100 * value:.1f} %", (x, y), (0, -9), fontsize=8, **look)
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set_xticks(np.arange(1, len(columns)) - 0.5, minor=True)
-    axes.set_yticks(np.arange(1, len(rows)) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=2.5)
-    axes.tick_params(which="both", length=0, labelcolor=_INK)
-    axes.spines[:].set_visible(False)
-    axes.set_xlabel("told")
-    axes.set_ylabel("reference")
 
 
 def draw_burden(pyplot: Any, figures: report.Json, model: str) -> Any:

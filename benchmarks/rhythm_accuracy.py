@@ -57,13 +57,7 @@ def indices(letters: str) -> metrics.Labels:
 
 def figures_of(reference: str, decisions: str) -> report.Json:
     """Accuracy, F1, recall and precision of decisions against the reference, both as class letters."""
-    out = metrics.summary(indices(reference), indices(decisions), cinc2017.CLASSES)
-    counts = np.array(out["confusion"])
-    hits = np.diag(counts)
-    for name, total in (("recall", counts.sum(axis=1)), ("precision", counts.sum(axis=0))):
-        shares = [round(h / n, 4) if n else None for h, n in zip(hits.tolist(), total.tolist(), strict=True)]
-        out[name] = dict(zip(cinc2017.CLASSES, shares, strict=True))
-    return out
+    return metrics.summary(indices(reference), indices(decisions), cinc2017.CLASSES)
 
 
 def conclusive_only(reference: str, decisions: str, verdicts: str) -> report.Json:

@@ -13,18 +13,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ecgedge import __version__, cli_files
-from ecgedge.errors import EcgedgeError, MissingExtraError, RecordingError, UsageError
+from ecgedge import __version__, cli_data, cli_files, cli_workbench
+from ecgedge.errors import EcgedgeError, RecordingError, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
 
+    from ecgedge.messages import Person
     from ecgedge.sinks import Sink
 
 EPILOG = (
@@ -33,17 +33,6 @@ EPILOG = (
     "protocol explains. Not a medical device."
 )
 DEFAULT_MODEL = "efficientecg-s"
-_EXTRAS = {
-    "torch": "train",
-    "lightning": "train",
-    "torchmetrics": "train",
-    "tomli": "train",
-    "onnx2tf": "export",
-    "tensorflow": "export",
-    "onnxscript": "export",
-}
-"""The extra that brings a package which the device part does without."""
-
 _OUTPUT_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
@@ -102,6 +91,16 @@ RateOption = Annotated[
     typer.Option("--fs", metavar="HZ", help="Samples per second, where the input does not tell."),
 ]
 
+AgeOption = Annotated[
+    float | None,
+    typer.Option("--age", metavar="YEARS", help="Age of the person, for models that use it. [unknown]"),
+]
+SexOption = Annotated[
+    str | None,
+    typer.Option("--sex", metavar="f|m", help="Sex of the person, for models that use it. [unknown]"),
+]
+OLDEST = 130.0
+
 
 def _speed(text: str) -> float:
     """Read ``--speed``: a positive factor of real time, or ``max``."""
@@ -119,6 +118,21 @@ def _speed(text: str) -> float:
 def _positive(name: str, value: float | None) -> None:
     if value is not None and not (math.isfinite(value) and value > 0):
         raise UsageError(f"{name} {value:g}", "a number above 0")
+
+
+def _person(age: float | None, sex: str | None, models: tuple[str, ...]) -> Person:
+    """Read ``--age`` and ``--sex``; say in one line which model makes no use of them."""
+    if age is not None and not 0 <= age <= OLDEST:
+        raise UsageError(f"--age {age:g}", f"years, 0 to {OLDEST:g}", "Leave it out where it is unknown.")
+    if sex not in (None, "f", "m"):
+        raise UsageError(f"--sex {sex}", "f or m", "Leave it out where it is unknown.")
+    from ecgedge.messages import Person
+    from ecgedge.session import ignored
+
+    person = Person(age, sex)  # type: ignore[arg-type]  # one of the three by now
+    if said := ignored(models, person):
+        _say(said)
+    return person
 
 
 @app.command(epilog=EPILOG)
@@ -155,6 +169,8 @@ def stream(
         Path | None,
         typer.Option("--record", metavar="DIR", help="Keep samples (WFDB) and events in this folder."),
     ] = None,
+    age: AgeOption = None,
+    sex: SexOption = None,
 ) -> None:
     """Read a sensor, print what its signal says. Ctrl-C ends it with the summary."""
     pace = _speed(speed)
@@ -165,11 +181,12 @@ def stream(
     from ecgedge.session import StreamOptions, run_stream
     from ecgedge.sinks.choice import stream_sink
 
+    models = tuple(model or [DEFAULT_MODEL])
     options = StreamOptions(
         port=port,
         baud=baud,
         protocol=protocol,
-        models=tuple(model or [DEFAULT_MODEL]),
+        models=models,
         duration_s=duration,
         lead=lead,
         fs=fs,
@@ -177,6 +194,7 @@ def stream(
         seed=seed,
         minimum_episode_s=min_episode,
         samples=record is not None,
+        person=_person(age, sex, models),
     )
     with _terminate_like_interrupt(), _closing(stream_sink(format_ is Format.jsonl, record)) as sink:
         # The session finishes its stages on an interrupt; one that comes before it began ends here.
@@ -199,6 +217,8 @@ def classify(
         Path | None,
         typer.Option("--annotations", metavar="DIR", help="Write beats and AF to DIR/RECORD.ecg (WFDB)."),
     ] = None,
+    age: AgeOption = None,
+    sex: SexOption = None,
 ) -> None:
     """Classify recordings, by the same code as the stream."""
     _positive("--fs", fs)
@@ -207,13 +227,16 @@ def classify(
     from ecgedge.session import classify_files
     from ecgedge.sinks.choice import record_sink
 
+    models = tuple(model or [DEFAULT_MODEL])
+    person = _person(age, sex, models)
     sinks = record_sink(format_ is Format.jsonl, annotations)
     with _terminate_like_interrupt(), _closing(sinks) as sink:
         failed = classify_files(
             [str(path) for path in paths],
-            models=tuple(model or [DEFAULT_MODEL]),
+            models=models,
             fs=fs,
             lead=lead,
+            person=person,
             sink=sink,
         )
     if failed:
@@ -264,38 +287,9 @@ def verify_model(name: Annotated[str, typer.Argument(metavar="NAME|PATH")]) -> N
         typer.echo(line)
 
 
-@app.command()
-def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or path of its TOML file.")],
-    data: Annotated[Path, typer.Option("--data", help="Folder with the data sets.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints and results.")],
-) -> None:
-    """Train a model (workbench; needs the extra train)."""
-    run: Any = _workbench("ecgedge.training.run")
-    run.train(recipe, data, out)
-
-
 cli_files.add_to(app)
-
-
-def _workbench(module: str) -> Any:
-    """Import a room of the workbench, or say which extra is missing.
-
-    Raises
-    ------
-    MissingExtraError : the room needs a package that is not installed
-    """
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        extra = _EXTRAS.get(package)
-        if extra is None:
-            raise
-        raise MissingExtraError(
-            f"this command needs {package}, which is not installed",
-            advice=f"In a checkout, on Python 3.10 to 3.12: pip install '.[{extra}]'",
-        ) from None
+cli_workbench.add_to(app)
+cli_data.add_to(app)
 
 
 @contextmanager

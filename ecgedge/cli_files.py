@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ecgedge.errors import MissingExtraError, UsageError
+from ecgedge.errors import UsageError
+from ecgedge.extras import needed
 
-_EXTRAS = {"edfio": "convert", "pyarrow": "convert", "matplotlib": "plot"}
 _PATH = typer.Argument(metavar="PATH", help="A WFDB record (.hea, .dat, .mat) or a CSV file.")
 _RATE = typer.Option("--fs", metavar="HZ", help="Samples per second, where the recording does not tell.")
 
@@ -25,9 +23,19 @@ _RATE = typer.Option("--fs", metavar="HZ", help="Samples per second, where the r
 class To(str, Enum):
     """What a recording can be turned into."""
 
+    wfdb = "wfdb"
     edf = "edf"
     csv = "csv"
     parquet = "parquet"
+
+
+class Samples(str, Enum):
+    """How a WFDB record keeps its samples."""
+
+    bits16 = "16"
+    bits24 = "24"
+    bits12 = "212"
+    mat = "mat"
 
 
 class Tables(str, Enum):
@@ -52,12 +60,16 @@ def convert(
         Path | None, typer.Option("--out", metavar="FILE", help="[the record's name, in this folder]")
     ] = None,
     fs: Annotated[float | None, _RATE] = None,
+    format_: Annotated[
+        Samples | None,
+        typer.Option("--format", help="Samples of a WFDB record. [16, or 24 for more than 16 bits]"),
+    ] = None,
 ) -> None:
-    """Turn a recording into EDF+, CSV or Parquet; gaps stay gaps (edf, parquet: extra convert)."""
+    """Turn a recording into WFDB, EDF+, CSV or Parquet; gaps stay gaps (edf, parquet: extra convert)."""
     from ecgedge.convert import convert as run
 
-    with _extra():
-        typer.echo(run(path, to.value, out, fs))
+    with needed():
+        typer.echo(run(path, to.value, out, fs, format_.value if format_ else None))
 
 
 def plot(
@@ -81,7 +93,7 @@ def plot(
     """Draw a strip on ECG paper with beats, episodes, quality and verdicts (extra plot)."""
     from ecgedge.plot import plot as run
 
-    with _extra():
+    with needed():
         typer.echo(run(path, out, model=model, from_s=from_, to_s=to, lead=lead, fs=fs))
 
 
@@ -116,21 +128,3 @@ def score(
         typer.echo(line)
     for remark in remarks:
         print(f"ecgedge: {remark}", file=sys.stderr)
-
-
-@contextmanager
-def _extra() -> Iterator[None]:
-    """Say in one line which extra is missing, or that what it brought does not work here."""
-    try:
-        yield
-    except ImportError as error:
-        package = (error.name or "").partition(".")[0]
-        extra = _EXTRAS.get(package)
-        if extra is None and not isinstance(error, ModuleNotFoundError):
-            raise MissingExtraError(f"a package cannot be imported: {error}") from None
-        if extra is None:
-            raise
-        raise MissingExtraError(
-            f"this command needs {package}, which is not installed",
-            advice=f"In a checkout: pip install '.[{extra}]'",
-        ) from None

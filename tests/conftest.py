@@ -18,3 +18,13 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.fail(f"ECGEDGE_DATA names {name}, which is no folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cinc_like(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder like that of CinC 2017, of 60 synthesised records; see ``small_cinc``."""
+    from small_cinc import write_set  # needs the extra 'train'
+
+    root = tmp_path_factory.mktemp("cinc")
+    write_set(root)
+    return root

@@ -21,7 +21,8 @@ import jsonschema
 import pytest
 
 from ecgedge import __version__, cli, errors
-from ecgedge.messages import Beat, Record
+from ecgedge.extras import needed
+from ecgedge.messages import UNKNOWN, Beat, Person, Record
 from ecgedge.sinks.jsonl import load_schema
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +51,7 @@ class FakeOptions:
     seed: int
     minimum_episode_s: float
     samples: bool = False
+    person: Person = UNKNOWN
 
 
 @pytest.fixture
@@ -69,6 +71,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Any:
         return int(fake.act(kwargs["sink"]))
 
     fake.run_stream, fake.classify_files = run_stream, classify_files
+    fake.ignored = lambda models, person: ""
     monkeypatch.setitem(sys.modules, "ecgedge.session", fake)
     return fake
 
@@ -107,21 +110,22 @@ def test_stream_defaults(session: Any) -> None:
 def test_every_flag_of_stream_arrives(session: Any) -> None:
     words = (
         "stream --port replay:a.csv --baud 9600 --protocol text --model a --model b.json --format jsonl "
-        "--duration 90.5 --lead V1 --fs 360 --speed max --seed 7 --min-episode 12"
+        "--duration 90.5 --lead V1 --fs 360 --speed max --seed 7 --min-episode 12 "
+        "--age 71 --sex f"
     )
     assert run(*words.split()) == 0
-    assert session.asked == [
-        FakeOptions("replay:a.csv", 9600, "text", ("a", "b.json"), 90.5, "V1", 360.0, math.inf, 7, 12.0)
-    ]
+    told = ("replay:a.csv", 9600, "text", ("a", "b.json"), 90.5, "V1", 360.0, math.inf, 7, 12.0)
+    assert session.asked == [FakeOptions(*told, person=Person(71.0, "f"))]
 
 
 def test_every_flag_of_classify_arrives(session: Any) -> None:
-    words = "classify a.hea b.csv --model x --fs 250 --lead 1 --format jsonl"
+    words = "classify a.hea b.csv --model x --fs 250 --lead 1 --format jsonl --sex m"
     assert run(*words.split()) == 0
     ((paths, kwargs),) = session.asked
     sink = kwargs.pop("sink")
     assert type(sink).__name__ == "JsonLinesSink"
-    assert (paths, kwargs) == (["a.hea", "b.csv"], {"models": ("x",), "fs": 250.0, "lead": "1"})
+    asked = {"models": ("x",), "fs": 250.0, "lead": "1", "person": Person(None, "m")}
+    assert (paths, kwargs) == (["a.hea", "b.csv"], asked)
 
 
 def test_the_real_session_takes_these_options() -> None:
@@ -250,32 +254,56 @@ def test_sigterm_ends_like_ctrl_c(session: Any) -> None:
 # -- the other commands -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("words", "package", "extra"),
+    [
+        (("train", "r", "--data", "d", "--out", "o"), "lightning", "train"),
+        (("train", "r"), "tensorboard", "train"),
+        (("evaluate", "m"), "torch", "train"),
+        (("compare", "a", "b"), "torch", "train"),
+        (("compare", "a", "b", "--out", "o"), "matplotlib", "plot"),
+    ],
+)
 def test_a_workbench_command_names_the_missing_extra(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], package: str, extra: str
 ) -> None:
-    def missing(name: str) -> Any:
-        raise ModuleNotFoundError("No module named 'lightning'", name="lightning.pytorch")
+    if extra == "plot":
+        pytest.importorskip("torch", reason="needs the extra 'train'")
+    # In a process of its own: this one may have imported the package long ago.
+    code = f"import sys; sys.modules[{package!r}] = None; from ecgedge import cli; cli.main({list(words)})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=100)
+    assert done.returncode == errors.MissingExtraError.exit_code
+    assert f".[{extra}]" in done.stderr
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
 
-    monkeypatch.setattr(cli, "import_module", missing)
-    assert run("train", "r", "--data", "d", "--out", "o") == errors.MissingExtraError.exit_code
-    assert ".[train]" in one_line(capsys)
 
-
-def test_a_fault_of_our_own_is_not_blamed_on_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> Any:
+def test_a_fault_of_our_own_is_not_blamed_on_an_extra() -> None:
+    with pytest.raises(ModuleNotFoundError), needed():
         raise ModuleNotFoundError("No module named 'ecgedge.nowhere'", name="ecgedge.nowhere")
-
-    monkeypatch.setattr(cli, "import_module", missing)
-    with pytest.raises(ModuleNotFoundError):
-        cli.main(["train", "r", "--data", "d", "--out", "o"])
 
 
 def test_train_calls_the_workbench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls: list[Any] = []
-    room: Any = types.SimpleNamespace(train=lambda *words: calls.append(words))
-    monkeypatch.setattr(cli, "import_module", lambda name: room)
+
+    def train(*words: Any, **options: Any) -> None:
+        calls.append((words, options))
+
+    monkeypatch.setitem(sys.modules, "ecgedge.training.run", types.SimpleNamespace(train=train))
     assert run("train", "r", "--data", str(tmp_path), "--out", "o") == 0
-    assert calls == [("r", tmp_path, Path("o"))]
+    assert run("train", "r", "--devices", "2", "--precision", "bf16", "--workers", "3", "--threads", "1") == 0
+    plain = {"workers": 0, "devices": "auto", "precision": "32"}
+    assert calls == [
+        (("r", tmp_path, Path("o"), None), plain),
+        (("r", None, Path("runs"), 1), {"workers": 3, "devices": 2, "precision": "bf16"}),
+    ]
+
+
+@pytest.mark.parametrize("words", [("--devices", "0"), ("--devices", "x"), ("--precision", "8")])
+def test_train_refuses_what_makes_no_sense(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("train", "r", *words) == 2
+    one_line(capsys)
 
 
 def test_ports_answers(capsys: pytest.CaptureFixture[str]) -> None:

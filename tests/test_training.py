@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import io
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_cinc import EPOCHS, PLAIN, SHIPPED, recipe_text, synthesised, tiny
 
 pytest.importorskip("lightning", reason="needs the extra 'train'")
 
 import lightning
 import torch
-from scipy import io as scipy_io
 from torch import nn
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
@@ -33,76 +32,28 @@ from torchmetrics.functional.classification import (
 from ecgedge import cli
 from ecgedge.bundle import open_bundle
 from ecgedge.datasets import cinc2017
-from ecgedge.errors import DataError
+from ecgedge.datasets.record import Record
+from ecgedge.errors import DataError, UsageError
 from ecgedge.frontend import Consumer, Frontend, Prepared
 from ecgedge.messages import Board, SampleBlock, Segment
-from ecgedge.ports.patient import RATE_HZ, UV_PER_COUNT, SimulatedPatient
-from ecgedge.training import augment, checkpoint, metrics, run
+from ecgedge.training import checkpoint, metrics, run
 from ecgedge.training import recipe as recipes
+from ecgedge.training.augment import Augmenter
 from ecgedge.training.data import (
     ConditionedSet,
     CropDataset,
+    EpochOrder,
     WindowDataset,
     condition,
     inner_split,
+    input_list,
     load_cinc2017,
     record_windows,
+    tensors,
+    window_spec,
 )
 from ecgedge.training.module import WindowClassifier
-
-SHIPPED = "efficientecg-s"
-TINY_NET = {"length": 3000, "stem": 4, "channels": [4, 8], "repeats": [1, 1], "kernels": [7, 7], "head": 8}
-EPOCHS = 2
-RECORDS = 60
-PARTS = (("N", 0.0), ("A", 60.0), ("O", 170.0), ("~", 230.0))
-"""Class and the second of the simulated patient's programme at which its records begin."""
-
-
-def recipe_text(**changes: object) -> str:
-    """The shipped recipe with a tiny net; ``changes`` replace the values of keys, wherever they stand."""
-    values = {"name": "tiny", "epochs": EPOCHS, "batch": 8, "inner_share": 0.25, **TINY_NET, **changes}
-    text = (recipes.RECIPES / f"{SHIPPED}.toml").read_text(encoding="utf-8")
-    for key, value in values.items():
-        line = f"{key} = {json.dumps(value)}"
-        text, n = re.subn(rf"^{key} = .*$", lambda _, line=line: line, text, flags=re.MULTILINE)
-        assert n == 1, key
-    return text
-
-
-def tiny(folder: Path, **changes: object) -> Path:
-    path = folder / "tiny.toml"
-    path.write_text(recipe_text(**changes), encoding="utf-8")
-    return path
-
-
-def synthesised(k: int) -> tuple[str, str, np.ndarray]:
-    """Name, class and counts (1 uV each, 300 Hz) of one record: 10 to 40 s of a simulated patient."""
-    label, begin = PARTS[k % 4]
-    seconds = (12.0, 10.0, 35.0, 20.0, 40.0)[k % 5] if label != "~" else 12.0
-    pieces = SimulatedPatient(k, 260.0).pieces()
-    counts = np.concatenate([piece.counts for piece in pieces]).astype(np.float64) * UV_PER_COUNT
-    at = np.arange(begin + 5.0, begin + 5.0 + seconds, 1 / 300.0) * RATE_HZ
-    return f"A{k + 1:05d}", label, np.rint(np.interp(at, np.arange(counts.size), counts)).astype(np.int16)
-
-
-@pytest.fixture(scope="module")
-def cinc_like(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder like the real one, of 60 synthesised records; every sixth is for validation."""
-    root = tmp_path_factory.mktemp("data")
-    rows, names = [], []
-    with zipfile.ZipFile(root / "cinc2017.zip", "w") as archive:
-        for k in range(RECORDS):
-            name, label, counts = synthesised(k)
-            buffer = io.BytesIO()
-            scipy_io.savemat(buffer, {"val": counts[None]}, format="4")
-            archive.writestr(f"training2017/{name}.mat", buffer.getvalue())
-            rows.append(f"{name},{label}\n")
-            names.append(name)
-        archive.writestr("training2017/REFERENCE.csv", "".join(rows))
-    (root / "splits").mkdir()
-    lists = {"train": [n for k, n in enumerate(names) if k % 6], "validation": names[::6]}
-    (root / "splits" / "cinc2017_dualnet.json").write_text(json.dumps(lists))
-    return root
+from ecgedge.training.noise import Noise
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +166,7 @@ def test_training_never_reads_a_validation_record(
     read: list[str] = []
     real = cinc2017.records
 
-    def spy(root: Path, names: list[str], revision: str = "v2") -> Iterator[cinc2017.LabelledRecord]:
+    def spy(root: Path, names: list[str], revision: str = "v2") -> Iterator[Record]:
         read.extend(names)
         return real(root, names, revision)
 
@@ -264,7 +215,9 @@ def same_windows(mine: list[np.ndarray], device: list[np.ndarray]) -> None:
 def test_training_sees_the_windows_of_the_device(k: int) -> None:
     plan, (_, _, counts) = recipes.load(SHIPPED), synthesised(k)
     conditioned = condition(counts / cinc2017.COUNTS_PER_MV, cinc2017.RATE_HZ, plan.preprocessing)
-    same_windows(record_windows(conditioned, plan), device_windows(counts, cinc2017.RATE_HZ, 1000 / 1000.0))
+    windows = record_windows(conditioned, window_spec(plan))
+    mine = [tensors(input_list(plan), window.signal)[0].numpy().reshape(-1) for window in windows]
+    same_windows(mine, device_windows(counts, cinc2017.RATE_HZ, 1000 / 1000.0))
 
 
 def test_training_sees_the_windows_of_the_device_on_real_records(data_dir: Path) -> None:
@@ -272,8 +225,8 @@ def test_training_sees_the_windows_of_the_device_on_real_records(data_dir: Path)
     records = load_cinc2017(data_dir, names, plan)
     rows = WindowDataset(records, plan)
     for number, record in enumerate(cinc2017.records(data_dir, names)):
-        mine = [rows[i][0].numpy().reshape(-1) for i in range(len(rows)) if rows[i][2] == number]
-        same_windows(mine, device_windows(np.rint(record.signal * 1000), 300.0, 1.0))
+        mine = [rows[i][0][0].numpy().reshape(-1) for i in range(len(rows)) if rows[i][2] == number]
+        same_windows(mine, device_windows(np.rint(record.lead() * 1000), 300.0, 1.0))
 
 
 def test_window_rows_carry_label_and_record(plan: recipes.Recipe) -> None:
@@ -283,92 +236,44 @@ def test_window_rows_carry_label_and_record(plan: recipes.Recipe) -> None:
     rows = WindowDataset(ConditionedSet(list("abcde"), signals, [3, 2, 1, 0, 1]), plan)
     found = [(label, number) for _, label, number in rows]
     assert found == [(2, 1), (1, 2), (0, 3), (0, 3), *[(1, 4)] * 6]
-    assert all(x.shape == (1, 1, 3000) and x.dtype == torch.float32 for x, _, _ in rows)
+    assert all(x.shape == (1, 1, 3000) and x.dtype == torch.float32 for (x,), _, _ in rows)
 
 
-def options(**changes: float) -> recipes.AugmentationOptions:
-    return dataclasses.replace(recipes.load(SHIPPED).augmentation, **changes)
+def crops(plan: recipes.Recipe) -> CropDataset:
+    signals = [np.random.default_rng(k).normal(size=2000 + 500 * k).astype(np.float32) for k in range(4)]
+    augmenter = Augmenter(plan.augmentation, window_spec(plan), Noise())
+    return CropDataset(ConditionedSet(list("abcd"), signals, [0, 1, 2, 3]), plan, augmenter)
 
 
-def generator(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-@pytest.mark.parametrize("size", [900, 2999, 3000, 3001, 6000])
-def test_crops_keep_within_their_bounds(size: int) -> None:
-    x, rng = generator().normal(size=size).astype(np.float32), generator(1)
-    lengths = [augment.random_crop(x, 3000, 900, options(short_crop=0.5), rng).size for _ in range(300)]
-    assert max(lengths) <= 3000
-    assert min(lengths) >= 900 / 1.16, "the shortest record, stretched"
-    if size >= 6000:
-        assert min(lengths) < 1500
-        assert lengths.count(3000) + lengths.count(2999) > 100
-
-
-def test_a_crop_without_stretch_is_a_piece_of_the_signal() -> None:
-    x, rng = np.arange(5000, dtype=np.float32), generator()
-    for _ in range(20):
-        crop = augment.random_crop(x, 3000, 900, options(stretch=0.0, short_crop=0.0), rng)
-        assert crop.dtype == np.float32
-        np.testing.assert_allclose(crop, crop[0] + np.arange(3000), atol=1e-2)
-
-
-def test_stretching_changes_the_rate_of_a_sine_by_at_most_its_share() -> None:
-    x, rng, crossings = np.sin(np.arange(6000) / 100 * 2 * np.pi).astype(np.float32), generator(), []
-    for _ in range(200):
-        crop = augment.random_crop(x, 3000, 900, options(stretch=0.15, short_crop=0.0), rng)
-        crossings.append(np.count_nonzero(np.diff(np.signbit(crop))) / 2)
-    assert 25 <= min(crossings) < 27
-    assert 33 < max(crossings) <= 35
-
-
-@pytest.mark.parametrize("size", [100, 900, 3000])
-def test_augmentation_keeps_shape_and_stays_finite(size: int) -> None:
-    rng = generator()
-    for x in (
-        generator().normal(size=size),
-        np.zeros(size),
-        np.full(size, 1e6),
-        generator().normal(size=size) * 1e-6,
-    ):
-        given = x.astype(np.float32)
-        kept = given.copy()
-        for _ in range(20):
-            out = augment.augment(given, 100.0, options(), rng)
-            assert out.shape == (size,)
-            assert out.dtype == np.float32
-            assert np.isfinite(out).all()
-        np.testing.assert_array_equal(given, kept, "the record itself must not change")
-
-
-@pytest.mark.parametrize(("polarity", "sign"), [(0.0, 1.0), (1.0, -1.0)])
-def test_polarity(polarity: float, sign: float) -> None:
-    x, calm = generator().normal(size=3000).astype(np.float32), {"noise": 0.0, "wander": 0.0, "cut_out": 0.0}
-    out = augment.augment(x, 100.0, options(polarity=polarity, **calm), generator())
-    np.testing.assert_allclose(out, sign * (x - x.mean()) / x.std(), atol=1e-4)
-
-
-def test_polarity_turns_about_the_share_it_says() -> None:
-    x, rng = np.arange(1000, dtype=np.float32), generator()
-    turned = [augment.augment(x, 100.0, options(polarity=0.3), rng)[-1] < 0 for _ in range(1000)]
-    assert 0.25 < np.mean(turned) < 0.35
-
-
-def crops(plan: recipes.Recipe, seed: int) -> CropDataset:
-    signals = [generator(k).normal(size=2000 + 500 * k).astype(np.float32) for k in range(4)]
-    return CropDataset(ConditionedSet(list("abcd"), signals, [0, 1, 2, 3]), plan, seed)
-
-
-def test_crops_repeat_by_seed_and_differ_from_epoch_to_epoch(plan: recipes.Recipe) -> None:
-    first, again, other = crops(plan, 1), crops(plan, 1), crops(plan, 2)
-    a, b, c = ([d[i][0] for i in range(4)] for d in (first, again, other))
-    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-    assert not any(torch.equal(x, y) for x, y in zip(a, c, strict=True))
-    assert not any(torch.equal(x, first[i][0]) for i, x in enumerate(a))
-    assert [first[i][1] for i in range(4)] == [0, 1, 2, 3]
-    for x in a:
+def test_a_crop_is_drawn_from_seed_epoch_and_record_alone(plan: recipes.Recipe) -> None:
+    first, again, other = crops(plan), crops(plan), crops(dataclasses.replace(plan, seed=2))
+    rows = {(epoch, k): first[epoch, k][0][0] for epoch in range(2) for k in range(4)}
+    # In another order, and by another object, as another loader process has it.
+    assert all(torch.equal(again[at][0][0], rows[at]) for at in reversed(rows))
+    assert not any(torch.equal(other[at][0][0], x) for at, x in rows.items())
+    assert not any(torch.equal(rows[0, k], rows[1, k]) for k in range(4))
+    assert [first[0, k][1] for k in range(4)] == [0, 1, 2, 3]
+    for x in rows.values():
         assert x.shape == (1, 1, 3000)
         assert x.abs().max() <= plan.window.clip
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_processes_share_the_records_of_an_epoch_out(processes: int) -> None:
+    orders = [EpochOrder(20, 1, 0, k, processes) for k in range(processes)]
+    seen = []
+    for epoch in (0, 1):
+        for order in orders:
+            order.set_epoch(epoch)
+        parts = [list(order) for order in orders]
+        assert {len(part) for part in parts} == {20 // processes} == {len(order) for order in orders}
+        assert {at for part in parts for at, _ in part} == {epoch}
+        records = [k for part in parts for _, k in part]
+        assert len(set(records)) == len(records)
+        assert set(records) <= set(range(20))
+        seen.append(records)
+    assert seen[0] != seen[1], "shuffled anew"
+    assert [k for _, k in EpochOrder(20, 1, 1, 0, processes)] == seen[1][: 20 // processes]
 
 
 # ---- figures
@@ -513,7 +418,7 @@ def test_settled_norms_have_the_statistics_of_what_they_see() -> None:
     net[1].running_mean.fill_(99.0)
     data = [torch.randn(16, 1, 1, 200) * 3 + 1 for _ in range(6)]
     before = [p.clone() for p in net.parameters()]
-    run.settle_norms(net, [(x, None) for x in data])
+    run.settle_norms(net, [((x,), None) for x in data])
     with torch.no_grad():
         seen = torch.stack([net[0](x).mean(dim=(0, 2, 3)) for x in data]).mean(dim=0)
         spread = torch.stack([net[0](x).transpose(0, 1).flatten(1).var(dim=1) for x in data]).mean(dim=0)
@@ -604,17 +509,39 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, plan: Path, data: Path, out: Pa
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_an_interrupted_run_goes_on_from_the_last_whole_epoch(
-    cinc_like: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_been(
+    trained, cinc_like: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    plan, handler = tiny(tmp_path, epochs=3), signal.getsignal(signal.SIGINT)
+    plan, handler = tiny(tmp_path), signal.getsignal(signal.SIGINT)
     interrupted(monkeypatch, plan, cinc_like, tmp_path)
     assert signal.getsignal(signal.SIGINT) is handler
     assert not (tmp_path / "tiny.pt").exists()
     assert (tmp_path / "tiny" / "last.ckpt").exists()
-    finished = run.train(str(plan), cinc_like, tmp_path)
-    assert epochs_logged(tmp_path / "tiny") == [0, 1, 2]
-    assert all(torch.isfinite(w).all() for w in weights(finished))
+    finished = run.train(str(plan), cinc_like, tmp_path, workers=workers)
+    assert epochs_logged(tmp_path / "tiny") == [0, 1]
+    whole = weights(trained[0] / "tiny.pt")
+    assert all(torch.equal(a, b) for a, b in zip(weights(finished), whole, strict=True))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+def test_a_run_killed_at_any_moment_goes_on_as_if_nothing_had_been(
+    trained, cinc_like: Path, tmp_path: Path
+) -> None:
+    words = command(tiny(tmp_path), "--data", cinc_like, "--out", tmp_path, "--threads", 1)
+    for wait_s in (0.0, 0.2):  # from when the first epoch is kept, or is about to be
+        process = subprocess.Popen(words)
+        try:
+            end = time.monotonic() + 90
+            while not any((tmp_path / "tiny").glob("last.*")) and time.monotonic() < end:
+                time.sleep(0.005)
+            time.sleep(wait_s)
+        finally:
+            process.kill()
+            process.wait()
+    finished = run.train(str(tmp_path / "tiny.toml"), cinc_like, tmp_path, threads=1)
+    whole = weights(trained[0] / "tiny.pt")
+    assert all(torch.equal(a, b) for a, b in zip(weights(finished), whole, strict=True))
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -623,11 +550,65 @@ def test_a_finished_run_is_not_trained_again(trained, cinc_like: Path, tmp_path:
     first = weights(run.train(str(plan), cinc_like, tmp_path))
     again = weights(run.train(str(plan), cinc_like, tmp_path))
     assert epochs_logged(tmp_path / "tiny") == [0, 1]
-    # The averaged weights both times; the norms' statistics are measured on other crops the second time.
-    names = list(WindowClassifier(recipes.load(str(plan))).net.state_dict())
-    for name, one, two, whole in zip(names, first, again, weights(trained[0] / "tiny.pt"), strict=True):
+    for one, two, whole in zip(first, again, weights(trained[0] / "tiny.pt"), strict=True):
         assert torch.equal(one, whole)
-        assert "running" in name or torch.equal(one, two), name
+        assert torch.equal(one, two)
+
+
+@pytest.mark.timeout(300)  # three interpreters import torch
+def test_two_processes_share_the_batches_out(cinc_like: Path, tmp_path: Path) -> None:
+    """Their weights stay the same on both; one of them writes."""
+    words = command(tiny(tmp_path), "--data", cinc_like, "--out", tmp_path, "--devices", 2, "--threads", 1)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    content = torch.load(tmp_path / "tiny" / "last.ckpt", weights_only=True)
+    # 38 records in batches of 8, as with one process.
+    assert (content["epoch"], content["global_step"]) == (EPOCHS - 1, 8)
+    assert all(torch.isfinite(w).all() for w in weights(tmp_path / "tiny.pt"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"devices": 3}, "a batch of 8 on 3 devices"),
+        ({"precision": "8"}, "precision '8'"),
+    ],
+)
+def test_what_this_machine_cannot_do_is_said_in_one_line(
+    cinc_like: Path, tmp_path: Path, changes: dict[str, object], match: str
+) -> None:
+    with pytest.raises(UsageError, match=match) as caught:
+        run.train(str(tiny(tmp_path)), cinc_like, tmp_path, **changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_mixed_precision_trains_and_differs(trained, cinc_like: Path, tmp_path: Path) -> None:
+    mixed = weights(run.train(str(tiny(tmp_path)), cinc_like, tmp_path, threads=1, precision="bf16"))
+    whole = weights(trained[0] / "tiny.pt")
+    assert all(w.dtype == v.dtype and torch.isfinite(w).all() for w, v in zip(mixed, whole, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(mixed, whole, strict=True))
+
+
+def test_tensorboard_reads_the_figures_of_each_epoch(trained) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained[0] / "tiny" / "tensorboard"))
+    events.Reload()
+    for name in ("train_loss", "inner_f1", "inner_accuracy"):
+        assert len(events.Scalars(name)) == EPOCHS
+    with next((trained[0] / "tiny" / "log").glob("*/metrics.csv")).open() as log:
+        written = [float(row["inner_f1"]) for row in csv.DictReader(log) if row["inner_f1"]]
+    assert [event.value for event in events.Scalars("inner_f1")] == pytest.approx(written, abs=1e-6)
+
+
+def test_a_recipe_with_the_published_augmentation_trains(cinc_like: Path, tmp_path: Path) -> None:
+    head, _, _ = recipe_text(epochs=1, batch=4).partition("[augmentation]")
+    path = tmp_path / "published.toml"
+    path.write_text(f"{head}[published_augmentation]\np = 0.2\nfaithful = true\n")
+    trained = checkpoint.load(run.train(str(path), cinc_like, tmp_path, threads=1))
+    assert trained.recipe == recipes.load(str(path))
+    assert all(torch.isfinite(w).all() for w in trained.net.state_dict().values())
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -665,7 +646,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_last_epoch(
 
     def poisoned(self, batch, batch_idx):
         if self.current_epoch == 1:
-            batch = (batch[0] * float("nan"), batch[1])
+            batch = ([x * float("nan") for x in batch[0]], batch[1])
         return step(self, batch, batch_idx)
 
     monkeypatch.setattr(WindowClassifier, "training_step", poisoned)
@@ -689,8 +670,9 @@ def test_more_in_a_batch_than_there_are_records(cinc_like: Path, tmp_path: Path)
     ("words", "match"),
     [
         (("nonesuch", "--data", ".", "--out", "o"), "no recipe 'nonesuch'"),
-        ((SHIPPED, "--data", "nowhere", "--out", "o"), "nowhere is not a folder"),
-        ((SHIPPED, "--data", ".", "--out", "o"), "cinc2017"),
+        ((PLAIN, "--data", "nowhere", "--out", "o"), "nowhere is not a folder"),
+        ((PLAIN, "--data", ".", "--out", "o"), "cinc2017"),
+        ((SHIPPED, "--data", ".", "--out", "o"), "no checkpoint efficientecg-m.pt"),
     ],
 )
 def test_the_command_says_what_is_wrong_in_one_line(
@@ -735,6 +717,9 @@ def test_a_terminal_gets_a_line_an_epoch(
     for k, line in enumerate(epochs, 1):
         figures = r"loss \d\.\d{3}  inner macro F1 0\.\d{3}  accuracy \d\.\d{3}  \d+ s"
         assert re.fullmatch(rf"epoch {k}/2  {figures}", line)
+    assert re.search(
+        r"\repoch 1/2  \[#{6}\.{18}\] 1/4  \d:\d\d:\d\d left", screen.getvalue().replace("\x1b[K", "")
+    )
     assert settling.startswith("measuring")
     assert last.startswith(f"wrote {path}: inner macro F1 0.")
     assert rest == ""

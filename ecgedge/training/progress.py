@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from datetime import timedelta
 from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 
 REFRESH_S = 0.5
+BAR = 24
 _CLEAR = "\r\x1b[K"
 
 
 class Progress(Callback):
-    """Lines on standard error, if that is a terminal.
+    """Lines on standard error, if that is a terminal, of the first process if there are several.
 
     Parameters
     ----------
@@ -22,8 +25,9 @@ class Progress(Callback):
 
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
-        self._shown = sys.stderr.isatty()
+        self._shown = sys.stderr.isatty() and os.environ.get("LOCAL_RANK", "0") == "0"
         self._began = self._refreshed = 0.0
+        self._start: tuple[int, float] | None = None  # step and moment at which this process began
 
     def say(self, text: str, end: str = "\n") -> None:
         """Write over the current line."""
@@ -36,6 +40,7 @@ class Progress(Callback):
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Start the epoch's watch."""
         self._began = time.monotonic()
+        self._start = self._start or (trainer.global_step, self._began)
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -44,7 +49,18 @@ class Progress(Callback):
         now = time.monotonic()
         if now - self._refreshed >= REFRESH_S:
             self._refreshed = now
-            self.say(f"{self._epoch(trainer)}  batch {batch_idx + 1}/{trainer.num_training_batches}", end="")
+            done, batches = batch_idx + 1, trainer.num_training_batches
+            bar = ("#" * round(BAR * done / batches)).ljust(BAR, ".")
+            self.say(f"{self._epoch(trainer)}  [{bar}] {done}/{batches}  {self._left(trainer, now)}", end="")
+
+    def _left(self, trainer: Any, now: float) -> str:
+        """How long the rest of the run takes at the pace so far, scoring included."""
+        step, moment = self._start or (0, now)
+        steps = trainer.global_step - step
+        if steps < 1:
+            return ""
+        seconds = (now - moment) / steps * (trainer.estimated_stepping_batches - trainer.global_step)
+        return f"{timedelta(seconds=round(seconds))} left"
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Show the epoch's figures: those of the averaged weights, on the inner validation records."""

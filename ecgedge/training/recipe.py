@@ -5,13 +5,16 @@ Unknown keys are refused, so that a misspelt option cannot be ignored.
 
 from __future__ import annotations
 
+import math
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
+from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from ecgedge.conditioning import check_spec
 from ecgedge.errors import BundleError, DataError
+from ecgedge.features import BEATS, PERSON, check_kind
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,6 +23,9 @@ else:
 
 RECIPES = Path(__file__).parent / "recipes"
 SETS = ("cinc2017",)
+KINDS = ("adamw", "radam")
+SCHEDULES = ("one-cycle", "steps")
+LOSSES = ("weighted", "published")
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,12 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class OptimiserOptions:
-    """AdamW with a one-cycle schedule; ``class_weights`` in the order of the classes."""
+    """How the loss is brought down; ``class_weights`` in the order of the classes.
+
+    ``kind`` is AdamW or RAdam. ``schedule``: ``one-cycle`` over the whole run, or ``steps``, a tenth after
+    each quarter of it. ``loss``: cross-entropy divided by the sum of its weights (``weighted``), or by
+    records times classes, as ECG-DualNet has it (``published``).
+    """
 
     epochs: int
     batch: int
@@ -52,11 +63,17 @@ class OptimiserOptions:
     label_smoothing: float
     class_weights: list[float]
     ema_decay: float
+    kind: str = "adamw"
+    schedule: str = "one-cycle"
+    loss: str = "weighted"
 
 
 @dataclass(frozen=True)
 class AugmentationOptions:
-    """Strengths (in standard deviations of the signal, or shares) of the augmentation; see ``augment``."""
+    """Strengths (in standard deviations of the signal) and shares (0-1) of the augmentation; see ``augment``.
+
+    Those with a value here are off where a recipe does not name them.
+    """
 
     stretch: float
     polarity: float
@@ -64,11 +81,40 @@ class AugmentationOptions:
     wander: float
     cut_out: float
     short_crop: float
+    gain: float = 0.0
+    mains: float = 0.0
+    sensor_noise: float = 0.0
+    snr_low_db: float = 0.0
+    snr_high_db: float = 24.0
+
+
+@dataclass(frozen=True)
+class PublishedOptions:
+    """The eight steps of ECG-DualNet instead, each with probability ``p``; see ``published``."""
+
+    p: float
+    faithful: bool = False
+
+
+@dataclass(frozen=True)
+class DistillationOptions:
+    """Nets to learn from as well (Hinton, Vinyals and Dean, arXiv 1503.02531).
+
+    ``teachers`` are names of recipes trained before, with the same output folder; ``share`` is the part of
+    the loss that compares with their mean probabilities, both at ``temperature``.
+    """
+
+    teachers: list[str]
+    share: float
+    temperature: float
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole recipe."""
+    """A whole recipe. Of the two augmentations one must be there; ``distillation`` may be left out.
+
+    ``inputs`` describe what the net takes (see ``ecgedge.features``); left out: the signal alone.
+    """
 
     name: str
     task: str
@@ -79,7 +125,10 @@ class Recipe:
     window: WindowOptions
     data: DataOptions
     optimiser: OptimiserOptions
-    augmentation: AugmentationOptions
+    augmentation: AugmentationOptions | None = None
+    published_augmentation: PublishedOptions | None = None
+    distillation: DistillationOptions | None = None
+    inputs: list[dict[str, Any]] = field(default_factory=lambda: [{"name": "signal", "kind": "signal"}])
 
 
 _TABLES = {
@@ -87,16 +136,19 @@ _TABLES = {
     "data": DataOptions,
     "optimiser": OptimiserOptions,
     "augmentation": AugmentationOptions,
+    "published_augmentation": PublishedOptions,
+    "distillation": DistillationOptions,
 }
 _T = TypeVar("_T")
 
 
 def _fill(kind: type[_T], table: dict[str, Any], where: str) -> _T:
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    if odd := sorted(set(table) ^ known):
+    optional = {f.name for f in fields(kind) if {f.default, f.default_factory} != {MISSING}}  # type: ignore[arg-type]
+    if odd := sorted((set(table) - known) | (known - optional - set(table))):
         raise DataError(f"recipe {where}: keys {odd} unknown or missing", f"exactly {sorted(known)}")
     for key, wanted in get_type_hints(kind).items():
-        if not _fits(table[key], wanted):
+        if key in table and not _fits(table[key], wanted):
             what = wanted.__name__ if isinstance(wanted, type) and not get_args(wanted) else str(wanted)
             raise DataError(f"recipe {where}: {key} = {table[key]!r}", f"a {what}")
     return kind(**table)
@@ -106,6 +158,8 @@ def _fits(value: Any, kind: Any) -> bool:
     """Whether a value read from TOML may stand where ``kind`` is declared."""
     if kind in (int, float):
         return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    if get_origin(kind) is UnionType:
+        return any(_fits(value, one) for one in get_args(kind))
     if get_origin(kind) is list:
         return isinstance(value, list) and all(_fits(item, get_args(kind)[0]) for item in value)
     return isinstance(value, get_origin(kind) or kind)
@@ -118,11 +172,20 @@ def _check(recipe: Recipe, where: str) -> None:
         f"[data] set = {recipe.data.set!r}": (recipe.data.set in SETS, f"one of {list(SETS)}"),
         f"[data] inner_share = {recipe.data.inner_share}": (0 < recipe.data.inner_share <= 0.5, "0 to 0.5"),
         f"[optimiser] epochs = {o.epochs}, batch = {o.batch}": (o.epochs > 0 and o.batch > 0, "above 0"),
+        f"[optimiser] kind = {o.kind!r}": (o.kind in KINDS, f"one of {list(KINDS)}"),
+        f"[optimiser] schedule = {o.schedule!r}": (o.schedule in SCHEDULES, f"one of {list(SCHEDULES)}"),
+        f"[optimiser] loss = {o.loss!r}": (o.loss in LOSSES, f"one of {list(LOSSES)}"),
         f"[window] {w}": (
             0 < w.minimum_s < w.length_s and w.hop_s > 0,
             "0 < minimum_s < length_s, hop_s > 0",
         ),
     }
+    if (d := recipe.distillation) is not None:
+        right[f"[distillation] {d}"] = (
+            bool(d.teachers) and 0 < d.share <= 1 and d.temperature > 0,
+            "one teacher or more, share above 0 up to 1, temperature above 0",
+        )
+    right |= _augmentation_rules(recipe)
     for found, (fine, expected) in right.items():
         if not fine:
             raise DataError(f"recipe {where}: {found}", expected)
@@ -130,6 +193,37 @@ def _check(recipe: Recipe, where: str) -> None:
         check_spec(recipe.preprocessing)
     except (BundleError, TypeError, ValueError) as error:
         raise DataError(f"recipe {where} [preprocessing]: {error}") from None
+    try:
+        for entry in recipe.inputs:
+            check_kind(entry, set())
+    except BundleError as error:
+        raise DataError(f"recipe {where} [[inputs]]: {error}") from None
+
+
+def _augmentation_rules(recipe: Recipe) -> dict[str, tuple[bool, str]]:
+    """What is said of the augmentation, whether it can be, and what would be right."""
+    ours, published = recipe.augmentation, recipe.published_augmentation
+    given = [k for k, v in (("augmentation", ours), ("published_augmentation", published)) if v is not None]
+    rules = {f"tables {given}": (len(given) == 1, "[augmentation] or [published_augmentation], and one only")}
+    if published is not None:
+        rules[f"[published_augmentation] p = {published.p}"] = (0 <= published.p <= 1, "0 to 1")
+        aside = sorted({entry["kind"] for entry in recipe.inputs if "kind" in entry} & (BEATS | PERSON))
+        rules[f"[published_augmentation] with inputs {aside}"] = (
+            not aside,
+            "[augmentation]: the published steps do not tell where beats went",
+        )
+    if ours is not None:
+        shares = dict.fromkeys(("polarity", "cut_out", "short_crop", "sensor_noise"), (0, 1, "0 to 1"))
+        factors = dict.fromkeys(("stretch", "gain"), (0, 0.9, "0 to 0.9"))
+        strengths = dict.fromkeys(("noise", "wander", "mains"), (0, math.inf, "0 or more"))
+        for name, (least, most, expected) in {**shares, **factors, **strengths}.items():
+            value = getattr(ours, name)
+            rules[f"[augmentation] {name} = {value}"] = (least <= value <= most, expected)
+        rules[f"[augmentation] snr_low_db = {ours.snr_low_db}, snr_high_db = {ours.snr_high_db}"] = (
+            ours.snr_low_db <= ours.snr_high_db,
+            "the lower one first",
+        )
+    return rules
 
 
 def load(name_or_path: str) -> Recipe:

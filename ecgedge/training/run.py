@@ -6,103 +6,119 @@ the same command is given again.
 
 from __future__ import annotations
 
-import logging
 import pickle
-import signal
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader
 
 from ecgedge.datasets import cinc2017
 from ecgedge.datasets.archive import data_root
-from ecgedge.errors import DataError
-from ecgedge.training import checkpoint, metrics
+from ecgedge.errors import DataError, UsageError
+from ecgedge.training import checkpoint, metrics, noise
 from ecgedge.training import recipe as recipes
+from ecgedge.training.augment import Augmenter
 from ecgedge.training.data import (
     ConditionedSet,
     CropDataset,
+    EpochOrder,
     WindowDataset,
     inner_split,
     load_cinc2017,
+    window_spec,
 )
 from ecgedge.training.module import WindowClassifier
 from ecgedge.training.progress import Progress
+from ecgedge.training.published import Published
+from ecgedge.training.trainer import hushed, interruptible, make_trainer
 
 FEWEST_STEPS = 5
 """The one-cycle schedule rises in the first quarter of the run and needs two steps for it."""
 
 
-def train(recipe: str, data: str | None = None, out: str = "runs", threads: int | None = None) -> Path:
+def train(
+    recipe: str,
+    data: str | Path | None = None,
+    out: str | Path = "runs",
+    threads: int | None = None,
+    *,
+    workers: int = 0,
+    devices: str | int = "auto",
+    precision: str = "32",
+) -> Path:
     """Train a recipe and write ``OUT/NAME.pt``; returns its path.
+
+    Parameters
+    ----------
+    recipe : name or path
+    data : folder of the data sets; default: ECGEDGE_DATA
+    threads : of torch on a CPU; default: torch's own choice
+    workers : processes that make crops; the crops do not depend on it
+    devices, precision : see ``trainer.make_trainer``; the recipe's batch is shared out over the devices
 
     Raises
     ------
     DataError
         For an unknown recipe, missing data, a kept run of another recipe, or a loss that is no number.
+    UsageError
+        For devices or a precision that this machine has not, or a batch that they cannot share.
     KeyboardInterrupt
         On Ctrl-C or SIGTERM; the same command goes on after the last whole epoch.
     """
-    plan = recipes.load(recipe)
-    root = data_root(data)
+    plan, root = recipes.load(recipe), data_root(data)
+    return fit(plan, root, Path(out), threads, workers=workers, devices=devices, precision=precision)
+
+
+def fit(
+    plan: recipes.Recipe,
+    root: Path,
+    out: Path,
+    threads: int | None = None,
+    *,
+    workers: int = 0,
+    devices: str | int = "auto",
+    precision: str = "32",
+    sets: tuple[ConditionedSet, ConditionedSet] | None = None,
+) -> Path:
+    """``train`` for a recipe in hand; ``sets`` are records to fit on and to score, in place of its own."""
     if threads:
         torch.set_num_threads(threads)
     lightning.seed_everything(plan.seed, verbose=False)
-    module = WindowClassifier(plan)
-    folder = Path(out) / plan.name
-    kept = _kept(folder / "last.ckpt", plan)
+    module = WindowClassifier(plan, _teachers(plan, out))
+    folder = out / plan.name
+    kept, epoch = _kept(folder / "last.ckpt", plan)
     progress = Progress(plan.optimiser.epochs)
+    with hushed():
+        trainer = make_trainer(plan, folder, progress, devices, precision)
+    batch, processes = plan.optimiser.batch, trainer.world_size
+    if batch % processes:
+        raise UsageError(f"a batch of {batch} on {processes} devices", "a batch that they can share")
     progress.say("reading and conditioning the records")
-    fit_set, inner_set = training_sets(root, plan)
-    steps = len(fit_set.names) // plan.optimiser.batch * plan.optimiser.epochs
-    if steps < FEWEST_STEPS:
-        found = (
-            f"{len(fit_set.names)} records to fit on, {plan.optimiser.batch} a batch: {steps} steps in all"
-        )
-        raise DataError(found, f"{FEWEST_STEPS} or more", "Take smaller batches or more epochs.")
+    crops, inner_set = _crops_and_inner(root, plan, sets)
     folder.mkdir(parents=True, exist_ok=True)
-    # In this process: a worker's copy of the crops' generator would give every epoch the same crops.
-    batches = DataLoader(
-        CropDataset(fit_set, plan, plan.seed), plan.optimiser.batch, shuffle=True, drop_last=True
-    )
+    order = EpochOrder(len(crops), plan.seed, epoch, trainer.global_rank, processes)
+    batches = DataLoader(crops, batch // processes, sampler=order, drop_last=True, num_workers=workers)
     inner = DataLoader(WindowDataset(inner_set, plan), 128)
-    with _lightning_hushed(), _interruptible():
-        trainer = lightning.Trainer(
-            max_epochs=plan.optimiser.epochs,
-            accelerator="auto",
-            devices=1,
-            gradient_clip_val=5.0,
-            callbacks=[
-                EMAWeightAveraging(decay=plan.optimiser.ema_decay),
-                ModelCheckpoint(folder, filename="last", save_top_k=1, enable_version_counter=False),
-                progress,
-            ],
-            logger=CSVLogger(folder, name="log"),
-            log_every_n_steps=1,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+    with hushed(), interruptible():
         trainer.fit(module, batches, inner, ckpt_path=kept, weights_only=False)
+    path = out / f"{plan.name}.pt"
+    if not trainer.is_global_zero:
+        return path
     # The averaged weights. Lightning itself puts them into the module at the end of training only: not when
     # the kept run was already whole.
     module.load_state_dict(
         torch.load(folder / "last.ckpt", map_location="cpu", weights_only=False)["state_dict"]
     )
     progress.say("measuring the norms' statistics and scoring")
-    net = module.net.to(memory_format=torch.contiguous_format)
-    settle_norms(net, batches)
+    net = module.net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    torch.manual_seed(plan.seed)  # dropout
+    after = EpochOrder(len(crops), plan.seed, plan.optimiser.epochs)
+    settle_norms(net, DataLoader(crops, batch, sampler=after, drop_last=True, num_workers=workers))
     figures = score(net, inner_set, plan)
-    path = Path(out) / f"{plan.name}.pt"
     checkpoint.save(path, net.state_dict(), plan, figures)
     progress.say(
         f"wrote {path}: inner macro F1 {figures['macro_f1']:.3f}, accuracy {figures['accuracy']:.3f}"
@@ -110,51 +126,59 @@ def train(recipe: str, data: str | None = None, out: str = "runs", threads: int 
     return path
 
 
-def _kept(last: Path, plan: recipes.Recipe) -> str | None:
-    """The checkpoint of an earlier, unfinished run of this very recipe, to go on from."""
+def _crops_and_inner(
+    root: Path, plan: recipes.Recipe, sets: tuple[ConditionedSet, ConditionedSet] | None
+) -> tuple[CropDataset, ConditionedSet]:
+    """What to fit on, and the inner validation records."""
+    disturbance = noise.load(root, plan)
+    fit_set, inner_set = sets or training_sets(root, plan)
+    batch, epochs = plan.optimiser.batch, plan.optimiser.epochs
+    steps = len(fit_set.names) // batch * epochs
+    if steps < FEWEST_STEPS:
+        found = f"{len(fit_set.names)} records to fit on, {batch} a batch: {steps} steps in all"
+        raise DataError(found, f"{FEWEST_STEPS} or more", "Take smaller batches or more epochs.")
+    window = window_spec(plan)
+    if plan.published_augmentation is not None:
+        return CropDataset(fit_set, plan, Published(plan.published_augmentation, window)), inner_set
+    assert plan.augmentation is not None, "a recipe has one of the two"
+    return CropDataset(fit_set, plan, Augmenter(plan.augmentation, window, disturbance)), inner_set
+
+
+def _teachers(plan: recipes.Recipe, out: Path) -> list[nn.Module]:
+    """The nets that the recipe learns from, as earlier runs wrote them."""
+    wanted = plan.distillation.teachers if plan.distillation else []
+    loaded = {name: checkpoint.load(out / f"{name}.pt") for name in wanted}
+    for name, teacher in loaded.items():
+        same = (teacher.recipe.preprocessing, teacher.recipe.window, teacher.recipe.inputs)
+        if same != (plan.preprocessing, plan.window, plan.inputs):
+            raise DataError(
+                f"teacher {name} was trained on other windows",
+                f"the [preprocessing], [window] and [[inputs]] of {plan.name}",
+            )
+    return [teacher.net for teacher in loaded.values()]
+
+
+def _kept(last: Path, plan: recipes.Recipe) -> tuple[str | None, int]:
+    """The checkpoint of an earlier, unfinished run of this very recipe, and how many epochs it has seen."""
     if not last.exists():
-        return None
+        return None, 0
     advice = f"Delete {last}, or choose another --out."
     try:
         content = torch.load(last, map_location="cpu", weights_only=False)
     except (pickle.UnpicklingError, RuntimeError, ValueError, LookupError, EOFError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{last.name} cannot be read ({reason})", "a kept training run", advice) from None
-    if not isinstance(content, dict) or content.get("recipe", asdict(plan)) != asdict(plan):
+    if not isinstance(content, dict) or not _is_of(plan, content.get("recipe")):
         raise DataError(f"{last} was kept by a run of another recipe", plan.name, advice)
-    return str(last)
+    return str(last), int(content["epoch"]) + 1
 
 
-@contextmanager
-def _lightning_hushed() -> Iterator[None]:
-    """Without Lightning's greetings, and without its advice that does not hold here."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+def _is_of(plan: recipes.Recipe, table: Any) -> bool:
+    """Whether a kept recipe is this one; keys that came later may be missing in it."""
     try:
-        with warnings.catch_warnings():
-            # See batches: no workers on purpose.
-            warnings.filterwarnings("ignore", message=".*does not have many workers")
-            # Calls of Lightning's that newer versions of torch would have otherwise.
-            warnings.filterwarnings("ignore", category=FutureWarning, module=r"lightning\.")
-            # The run's own folder, gone on with on purpose.
-            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Lightning turns Ctrl-C into exit code 1 and SIGTERM into 0, and goes deaf to further ones."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit:
-        raise KeyboardInterrupt from None
-    finally:
-        if signal.getsignal(signal.SIGINT) is not before:
-            signal.signal(signal.SIGINT, before)
+        return isinstance(table, dict) and recipes.from_table(table, "kept") == plan
+    except DataError:
+        return False
 
 
 def settle_norms(net: nn.Module, batches: DataLoader[Any]) -> None:
@@ -167,8 +191,8 @@ def settle_norms(net: nn.Module, batches: DataLoader[Any]) -> None:
         norm.momentum = None  # cumulative average
     net.train()
     with torch.no_grad():
-        for x, _ in batches:
-            net(x)
+        for inputs, _ in batches:
+            net(*inputs)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     net.eval()
@@ -186,8 +210,8 @@ def window_logits(net: nn.Module, windows: WindowDataset) -> tuple[Any, Any, Any
     """Logits (windows, classes), labels and record numbers of all windows, as numpy arrays."""
     parts = []
     with torch.no_grad():
-        for x, label, record in DataLoader(windows, 128):
-            parts.append((net(x).numpy().astype(np.float64), label.numpy(), record.numpy()))
+        for inputs, label, record in DataLoader(windows, 128):
+            parts.append((net(*inputs).numpy().astype(np.float64), label.numpy(), record.numpy()))
     logits, label, record = (np.concatenate(part) for part in zip(*parts, strict=True))
     return logits, label, record
 
