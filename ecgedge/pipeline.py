@@ -151,14 +151,15 @@ class Pipeline:
         return out
 
     def status(self, state: str | None = None, text: str = "", wire: Counters | None = None) -> Status:
-        """Where the stream stands now."""
+        """Where the stream stands now; without a heart rate while the latest window cannot be read."""
         verdict, mains = self._verdict, self._frontend.mains
+        readable = verdict is None or verdict.readable  # else the beats are those of the noise
         return Status(
             sample=self._at,
             time_s=self.time_s,
             state=state or ("leads_off" if self._electrode_off else "streaming"),  # type: ignore[arg-type]
             text=text,
-            heart_rate_bpm=self._heart_rate.bpm(self.time_s),
+            heart_rate_bpm=self._heart_rate.bpm(self.time_s) if readable else None,
             verdict=verdict.verdict if verdict else None,
             probability=verdict.probability if verdict else None,
             quality=verdict.quality.index if verdict else None,

@@ -40,7 +40,7 @@ Labels = npt.NDArray[np.int64]
 class Scored:
     """Windows of a set of records with the float net's logits."""
 
-    windows: npt.NDArray[np.float32]
+    windows: gate.Windows
     logits: Floats
     label: Labels
     record: Labels
@@ -60,33 +60,24 @@ def score(trained: checkpoint.Checkpoint, records: ConditionedSet) -> Scored:
     """All windows of the records, with the float net's logits."""
     windows = WindowDataset(records, trained.recipe)
     logits, label, record = window_logits(trained.net, windows)
-    stacked = np.stack([windows[i][0].numpy().reshape(-1) for i in range(len(windows))])
-    return Scored(stacked, logits, label, record)
+    return Scored(stacked(windows, trained.recipe), logits, label, record)
 
 
-def int8_logits(model: bytes, windows: npt.NDArray[np.float32]) -> Floats:
-    """Logits of the int8 model for normalised windows, by the interpreter that ships."""
-    run = gate.interpreter(model)
-    inside, outside = run.get_input_details()[0], run.get_output_details()[0]
-    (scale_in, zero_in), (scale_out, zero_out) = inside["quantization"], outside["quantization"]
-    out = np.empty((len(windows), outside["shape"][-1]))
-    for i, window in enumerate(windows):
-        counts = np.rint(window.astype(np.float64) / scale_in) + zero_in
-        run.set_tensor(inside["index"], np.clip(counts, -128, 127).astype(np.int8).reshape(inside["shape"]))
-        run.invoke()
-        out[i] = (run.get_tensor(outside["index"]).reshape(-1).astype(np.float64) - zero_out) * scale_out
-    return out
+def stacked(windows: WindowDataset, recipe: Recipe) -> gate.Windows:
+    """Every input of all the windows, by name, each (n, rows, columns)."""
+    rows = [windows[k][0] for k in range(len(windows))]
+    columns = zip(recipe.inputs, zip(*rows, strict=True), strict=True)
+    return {entry["name"]: np.concatenate([t.numpy() for t in column]) for entry, column in columns}
 
 
-def pick_calibration(fit: ConditionedSet, recipe: Recipe) -> npt.NDArray[np.float32]:
+def pick_calibration(fit: ConditionedSet, recipe: Recipe) -> gate.Windows:
     """Windows of training records spread evenly over the set, one a record; none is used in the gate."""
     step = max(1, len(fit.names) // CALIBRATION_WINDOWS)
     chosen = fit.subset(fit.names[::step][:CALIBRATION_WINDOWS])
-    windows = WindowDataset(chosen, recipe)
-    return np.stack([windows[i][0].numpy().reshape(-1) for i in range(len(windows))])
+    return stacked(WindowDataset(chosen, recipe), recipe)
 
 
-def convert(trained: checkpoint.Checkpoint, calibration: npt.NDArray[np.float32]) -> tuple[bytes, bytes]:
+def convert(trained: checkpoint.Checkpoint, calibration: gate.Windows) -> tuple[bytes, bytes]:
     """Float and int8 TFLite models.
 
     Raises
@@ -98,7 +89,8 @@ def convert(trained: checkpoint.Checkpoint, calibration: npt.NDArray[np.float32]
         from export import to_tflite  # TensorFlow takes seconds to import: only when it is needed
 
         onnx_path = Path(folder) / "net.onnx"
-        to_onnx.to_onnx(trained.net, calibration.shape[1], onnx_path)
+        shapes = {name: values.shape[1:] for name, values in calibration.items()}
+        to_onnx.to_onnx(trained.net, shapes, onnx_path)
         saved = Path(folder) / "saved"
         to_tflite.to_saved_model(onnx_path, saved)
         return to_tflite.float_tflite(saved), to_tflite.int8_tflite(saved, calibration)
@@ -128,25 +120,27 @@ def export(name: str, data: str | None, out: Path) -> None:
     float_model, int8_model = convert(trained, calibration)
     print(f"converted: float {len(float_model)} bytes, int8 {len(int8_model)} bytes")
     facts = pass_gate(trained, inner, float_model, int8_model)
-    facts.metrics["command"] = f"python -m export {name}"
-    facts.quantisation["calibration"] = f"{len(calibration)} windows of training records"
+    from export.to_tflite import without_names
 
-    details = _details(int8_model)
-    draft = manifest.make(recipe, int8_model, details, facts)
+    lean = without_names(int8_model)
+    facts.metrics["command"] = f"python -m export {name}"
+    facts.quantisation["calibration"] = f"{count(calibration)} windows of training records"
+
+    draft = manifest.make(recipe, lean, facts)
     on_device, label = device.scores(draft, root, inner_records.names)
     facts.thresholds = calibrate.thresholds(on_device, label, cinc2017.CLASSES.index("A"))
-    facts.metrics["validation"] = look_once(trained, int8_model, root, facts.temperature)
-    made = manifest.make(recipe, int8_model, details, facts)
+    facts.metrics["validation"] = look_once(trained, lean, root, facts.temperature)
+    made = manifest.make(recipe, lean, facts)
     manifest.write(made, out)
     for part in ("inner", "validation"):
         for kind, row in facts.metrics[part].items():
             print(f"{part:10} {kind:7} accuracy {row['accuracy']:.4f}  macro F1 {row['macro_f1']:.4f}")
-    print(f"bundle written: {made.name}, {len(int8_model)} bytes")
+    print(f"bundle written: {made.name}, {len(lean)} bytes")
 
 
-def _details(model: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    run = gate.interpreter(model)
-    return run.get_input_details()[0], run.get_output_details()[0]
+def count(windows: gate.Windows) -> int:
+    """How many windows there are."""
+    return len(next(iter(windows.values())))
 
 
 def pass_gate(
@@ -159,14 +153,16 @@ def pass_gate(
     GateError
         If the model must not ship.
     """
-    parity = gate.check_float(inner.logits[:PARITY_WINDOWS], float_model, inner.windows[:PARITY_WINDOWS])
+    some = {name: values[:PARITY_WINDOWS] for name, values in inner.windows.items()}
+    parity = gate.check_float(inner.logits[:PARITY_WINDOWS], float_model, some)
     graph = gate.check_graph(int8_model)
-    quantised = int8_logits(int8_model, inner.windows)
+    quantised = gate.logits(int8_model, inner.windows)
     temperature = calibrate.temperature(quantised, inner.label)
     by_kind = (("float", inner.logits), ("int8", quantised))
     figures = {kind: inner.summary(logits, temperature) for kind, logits in by_kind}
     agreement = float((quantised.argmax(axis=1) == inner.logits.argmax(axis=1)).mean())
-    gate.check_decisions(figures["float"]["macro_f1"], figures["int8"]["macro_f1"], agreement, gate.Limits())
+    limits = gate.limits(trained.net)
+    gate.check_decisions(figures["float"]["macro_f1"], figures["int8"]["macro_f1"], agreement, limits)
     print(f"gate passed: parity {parity:.1e}, equal decisions {agreement:.4f}")
     return manifest.Facts(
         classes=list(cinc2017.CLASSES),
@@ -184,7 +180,7 @@ def look_once(trained: checkpoint.Checkpoint, model: bytes, root: Path, temperat
     test = score(trained, load_cinc2017(root, names, trained.recipe))
     return {
         "float": test.summary(test.logits, temperature),
-        "int8": test.summary(int8_logits(model, test.windows), temperature),
+        "int8": test.summary(gate.logits(model, test.windows), temperature),
     }
 
 

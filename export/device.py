@@ -21,16 +21,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ecgedge.bundle import Bundle
+    from ecgedge.datasets.record import Record
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
 
-def _windows(consumer: Consumer, record: cinc2017.LabelledRecord) -> Iterator[Prepared]:
+def _windows(consumer: Consumer, record: Record) -> Iterator[Prepared]:
     frontend = Frontend((consumer,))
-    board = Board(record.name, cinc2017.RATE_HZ, 1000.0 / cinc2017.COUNTS_PER_MV, 16)
-    out = frontend.push(Segment(0, 0.0, cinc2017.RATE_HZ, "declared", board))
-    counts = np.rint(record.signal[:, None] * cinc2017.COUNTS_PER_MV)
+    board = Board(record.name, record.rate_hz, 1000.0 / cinc2017.COUNTS_PER_MV, 16)
+    out = frontend.push(Segment(0, 0.0, record.rate_hz, "declared", board))
+    counts = np.rint(record.signal * cinc2017.COUNTS_PER_MV)
     out += frontend.push(SampleBlock(0, counts, 0.0))
     out += frontend.finish()
     return (item for item in out if isinstance(item, Prepared) and not item.window.provisional)
@@ -46,5 +47,5 @@ def scores(bundle: Bundle, root: Path, names: list[str]) -> tuple[Floats, Labels
         for item in _windows(consumer, record):
             plain = classifier.probabilities(classifier.logits(item.tensors))
             rows.append(list(fuse(plain, item.irregularity).values()))
-            labels.append(record.label)
+            labels.append(cinc2017.class_of(record))
     return np.array(rows), np.array(labels)

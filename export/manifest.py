@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ai_edge_litert.interpreter import Interpreter
 
 from ecgedge.bundle import SCHEMA, Bundle, check_manifest
 from ecgedge.classifier import Classifier
 from ecgedge.golden import first_window
 from ecgedge.ports.patient import RATE_HZ, UV_PER_COUNT, SimulatedPatient
 from ecgedge.training.recipe import Recipe
+from export.gate import inputs_by_name, interpreter
 
 NOTICE = "Not a medical device. For research, education and prototyping only; not for diagnosis."
 LICENCE = "Apache-2.0 (model weights); trained on data under ODC-BY 1.0, see data"
@@ -57,12 +59,19 @@ def _described(content: bytes) -> dict[str, Any]:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def make(
-    recipe: Recipe, model: bytes, details: tuple[dict[str, Any], dict[str, Any]], facts: Facts
-) -> Bundle:
+def _inputs(recipe: Recipe, run: Interpreter) -> list[dict[str, Any]]:
+    """The recipe's inputs with the model's tensors, in the model's order."""
+    described = {entry["name"]: entry for entry in recipe.inputs}
+    return [
+        {**described[name], **_tensor(detail), "clip": recipe.window.clip, "padding": "zeros-right"}
+        for name, detail in inputs_by_name(run).items()
+    ]
+
+
+def make(recipe: Recipe, model: bytes, facts: Facts) -> Bundle:
     """Build the whole bundle in memory, golden vectors made by the device's own code."""
     window = recipe.window
-    inside = {"name": "signal", "kind": "signal", **_tensor(details[0])}
+    run = interpreter(model)
     manifest: dict[str, Any] = {
         "schema": SCHEMA,
         "name": recipe.name,
@@ -70,8 +79,8 @@ def make(
         "task": recipe.task,
         "classes": facts.classes,
         "words": WORDS,
-        "inputs": [{**inside, "clip": window.clip, "padding": "zeros-right"}],
-        "outputs": [{"name": "logits", "kind": "logits", **_tensor(details[1])}],
+        "inputs": _inputs(recipe, run),
+        "outputs": [{"name": "logits", "kind": "logits", **_tensor(run.get_output_details()[0])}],
         "window": {
             "rate_hz": recipe.preprocessing["rate_hz"],
             "length_s": window.length_s,

@@ -1,4 +1,4 @@
-"""Step 1: PyTorch -> ONNX, static shape, batch 1."""
+"""Step 1: PyTorch -> ONNX, static shapes, batch 1."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ import torch
 from torch import nn
 
 
-def to_onnx(net: nn.Module, length: int, path: Path) -> None:
-    """Write the net with one input ``signal`` (1, 1, 1, length) and one output ``logits``.
+def to_onnx(net: nn.Module, shapes: dict[str, tuple[int, ...]], path: Path) -> None:
+    """Write the net with its named inputs, each (1, 1, rows, columns), and one output ``logits``.
 
-    The dynamo exporter is used: the legacy one writes operators that have no int8 form.
+    A net that must be written otherwise for converters says so by a method ``exportable``. The dynamo
+    exporter is used: the legacy one writes operators that have no int8 form.
+
+    Parameters
+    ----------
+    shapes : rows and columns of each input, in the order of the net's arguments
     """
+    exported: nn.Module = net.exportable() if hasattr(net, "exportable") else net  # type: ignore[operator]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own internals; nothing here can mend them
         torch.onnx.export(
-            net.eval(),
-            (torch.zeros(1, 1, 1, length),),
+            exported.eval(),
+            tuple(torch.zeros(1, 1, *shape) for shape in shapes.values()),
             str(path),
-            input_names=["signal"],
+            input_names=list(shapes),
             output_names=["logits"],
             dynamo=True,
             verbose=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,10 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import onnx2tf
 import tensorflow as tf
+from tensorflow.lite.tools import flatbuffer_utils
 
-Windows = npt.NDArray[np.float32]
+Windows = dict[str, npt.NDArray[np.float32]]
+"""Input tensors of many windows by name, each (n, rows, columns)."""
 
 
 def to_saved_model(onnx_path: Path, folder: Path) -> None:
@@ -48,12 +51,12 @@ def int8_tflite(folder: Path, calibration: Windows) -> bytes:
 
     Parameters
     ----------
-    calibration : real windows, shape (n, length), as the frontend makes them
+    calibration : real windows, as the frontend makes them
     """
 
-    def windows() -> Iterator[list[Windows]]:
-        for window in calibration:
-            yield [window.reshape(1, 1, -1, 1)]
+    def windows() -> Iterator[Windows]:
+        for k in range(len(next(iter(calibration.values())))):
+            yield {name: values[k][None, :, :, None] for name, values in calibration.items()}
 
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -61,4 +64,18 @@ def int8_tflite(folder: Path, calibration: Windows) -> bytes:
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
-    return bytes(converter.convert())
+    with warnings.catch_warnings():
+        # The converter's own use of it, to find the inputs by name.
+        warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
+        return bytes(converter.convert())
+
+
+def without_names(model: bytes) -> bytes:
+    """The model without the names of its inner tensors (some 40 bytes each), which no device reads."""
+    content = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
+    for graph in content.subgraphs:
+        kept = {*graph.inputs, *graph.outputs}
+        for index, tensor in enumerate(graph.tensors):
+            if index not in kept:
+                tensor.name = b""
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(content))

@@ -89,7 +89,7 @@ def test_the_bundle_decides_as_the_shipped_one(exported: tuple[Path, str, str], 
     plan = recipes.load(SHIPPED)
     names = cinc2017.published_split(data_dir)[1][:50]
     rows = WindowDataset(load_cinc2017(data_dir, names, plan), plan)
-    firsts = {rows[i][2]: rows[i][0].numpy().reshape(1, 3000, 1) for i in reversed(range(len(rows)))}
+    firsts = {rows[i][2]: rows[i][0][0].numpy() for i in reversed(range(len(rows)))}
     assert len(firsts) == 50
     made, shipped = (
         Classifier(open_bundle(name)) for name in (str(exported[0] / f"{SHIPPED}.json"), SHIPPED)

@@ -1,4 +1,4 @@
-"""Nets by architecture name, built from a recipe's ``[architecture]`` table."""
+"""Nets by architecture name, built from a recipe's ``[net]`` table."""
 
 from __future__ import annotations
 
@@ -7,24 +7,39 @@ from typing import TYPE_CHECKING, Any
 from ecgedge.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
 
-ARCHITECTURES = ("efficientecg",)
+ARCHITECTURES = ("efficientecg", "efficientecg-fused", "dualnet")
+
+
+def _parts(architecture: str) -> tuple[Callable[..., nn.Module], Callable[..., Any], set[str]]:
+    """What makes the net of a configuration, what makes the configuration of options, and their names."""
+    if architecture == "efficientecg":
+        from ecgedge.models.efficientecg import EfficientEcg, EfficientEcgConfig
+
+        return EfficientEcg, EfficientEcgConfig, set(EfficientEcgConfig.__dataclass_fields__)
+    if architecture == "efficientecg-fused":
+        from ecgedge.models.fused import FusedConfig, FusedEcg
+
+        return FusedEcg, FusedConfig, set(FusedConfig.__dataclass_fields__)
+    if architecture == "dualnet":
+        from ecgedge.models.dualnet import DualNet, DualNetConfig, sized
+
+        return DualNet, sized, {"size"} | set(DualNetConfig.__dataclass_fields__)
+    raise DataError(f"architecture {architecture!r}", f"one of {list(ARCHITECTURES)}")
 
 
 def build(architecture: str, options: dict[str, Any]) -> nn.Module:
-    """Make an untrained net.
+    """Make an untrained net. Its ``inputs`` names the tensors that it takes, in order.
 
     Raises
     ------
     DataError
         For an unknown architecture or option, or sizes that make no net.
     """
-    if architecture not in ARCHITECTURES:
-        raise DataError(f"architecture {architecture!r}", f"one of {list(ARCHITECTURES)}")
-    from ecgedge.models.efficientecg import EfficientEcg, EfficientEcgConfig
-
-    known = set(EfficientEcgConfig.__dataclass_fields__)
+    make, configure, known = _parts(architecture)
     if odd := sorted(set(options) - known):
         raise DataError(f"architecture options {odd}", f"some of {sorted(known)}")
     values: dict[str, Any] = {
@@ -32,10 +47,10 @@ def build(architecture: str, options: dict[str, Any]) -> nn.Module:
     }
     expected = "sizes above 0, one entry a stage"
     sizes = [v for value in values.values() for v in (value if isinstance(value, tuple) else (value,))]
-    if any(isinstance(v, int) and v < 1 for v in sizes):
+    if any(isinstance(v, int) and not isinstance(v, bool) and v < 1 for v in sizes):
         raise DataError(f"architecture {architecture!r} with {options}", expected)
     try:
-        return EfficientEcg(EfficientEcgConfig(**values))
+        return make(configure(**values))
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"architecture {architecture!r} with {options} ({reason})", expected) from None

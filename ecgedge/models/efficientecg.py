@@ -91,6 +91,8 @@ class EfficientEcg(nn.Module):
     Input (batch, 1, 1, length), float32, normalised by the frontend; output (batch, classes).
     """
 
+    inputs = ("signal",)
+
     def __init__(self, config: EfficientEcgConfig | None = None) -> None:
         super().__init__()
         c = config or EfficientEcgConfig()
@@ -112,7 +114,15 @@ class EfficientEcg(nn.Module):
 
     def forward(self, signal: Tensor) -> Tensor:
         """Give the logits, shape (batch, classes)."""
-        x = self.head(self.blocks(self.stem(signal)))
-        pooled = torch.cat((x.mean(dim=(2, 3)), x.amax(dim=(2, 3))), dim=1)
-        logits: Tensor = self.classify(self.dropout(pooled))
+        logits: Tensor = self.classify(self.dropout(pool(self.encode(signal))))
         return logits
+
+    def encode(self, signal: Tensor) -> Tensor:
+        """The last feature map, shape (batch, head, 1, time)."""
+        out: Tensor = self.head(self.blocks(self.stem(signal)))
+        return out
+
+
+def pool(x: Tensor) -> Tensor:
+    """Mean and maximum over time of a map (batch, channels, 1, time), shape (batch, 2 * channels)."""
+    return torch.cat((x.mean(dim=(2, 3)), x.amax(dim=(2, 3))), dim=1)
