@@ -1,4 +1,4 @@
-"""Recordings in other formats: EDF+, CSV, Parquet. Gaps stay gaps, sample for sample.
+"""Recordings in other formats: WFDB, EDF+, CSV, Parquet. Gaps stay gaps, sample for sample.
 
 ``edfio`` and ``pyarrow`` come with the extra ``convert`` and are imported when they are needed.
 """
@@ -19,7 +19,9 @@ import numpy as np
 from ecgedge.errors import RecordingError, UsageError
 from ecgedge.recordings import Recording, open_recording
 from ecgedge.recordings.annotations import NOTE, RHYTHM, Annotation, read_annotations
-from ecgedge.recordings.layout import start_time
+from ecgedge.recordings.layout import FORMATS, Layout, start_time
+from ecgedge.recordings.wfdb import parse_header
+from ecgedge.recordings.whole import choose_format, record_name, record_path, write_record
 
 if TYPE_CHECKING:
     from ecgedge.messages import Floats
@@ -36,6 +38,8 @@ class Source:
     recording: Recording
     started: datetime | None
     annotations: list[Annotation]
+    comments: tuple[str, ...] = ()
+    """Of the header."""
 
     @property
     def rate_hz(self) -> float:
@@ -78,46 +82,61 @@ def open_source(path: Path, fs: float | None = None) -> Source:
     recording = open_recording(path, fs)
     stem = path if path.suffix.lower() not in (".hea", ".dat", ".mat") else path.with_suffix("")
     header, atr = (stem.with_name(stem.name + suffix) for suffix in (".hea", ".atr"))
-    started = start_time(header.read_text("latin-1")) if header.is_file() else None
-    return Source(recording, started, read_annotations(atr) if atr.is_file() else [])
+    annotations = read_annotations(atr) if atr.is_file() else []
+    if not header.is_file():
+        return Source(recording, None, annotations)
+    text = header.read_text("latin-1")
+    return Source(recording, start_time(text), annotations, parse_header(text, str(header)).comments)
 
 
-def convert(path: Path, to: str, out: Path | None = None, fs: float | None = None) -> Path:
-    """Write a recording in another format; return the file written.
+def convert(
+    path: Path, to: str, out: Path | None = None, fs: float | None = None, fmt: str | None = None
+) -> Path:
+    """Write a recording in another format; return the file written, of a WFDB record the header.
 
     Parameters
     ----------
     path : a recording
-    to : ``edf``, ``csv`` or ``parquet``
-    out : the file to write; by default the recording's name in the current folder
+    to : ``wfdb``, ``edf``, ``csv`` or ``parquet``
+    out : the file or record to write; by default the recording's name in the current folder
     fs : sampling rate in Hz, where the recording does not tell
+    fmt : sample format of a WFDB record, see ``write_wfdb``
 
     Raises
     ------
     RecordingError
         Where the recording cannot be read or the file cannot be written.
     UsageError
-        No such format, or ``out`` is there already.
+        No such format, values that do not fit it, or ``out`` is there already.
     ModuleNotFoundError
         Where the format needs a package that is not installed.
     """
     writer = WRITERS.get(to)
-    if writer is None:
-        raise UsageError(f"--to {to}", f"one of {', '.join(WRITERS)}")
+    if writer is None and to != "wfdb":
+        raise UsageError(f"--to {to}", f"one of wfdb, {', '.join(WRITERS)}")
+    if fmt is not None and to != "wfdb":
+        raise UsageError(f"--format {fmt} with --to {to}", "a sample format with --to wfdb only")
     source = open_source(path, fs)
-    out = out or Path(f"{source.recording.board.name}.{to}")
+    try:
+        if writer is None:
+            name = record_name(source.recording.board.name)
+            return write_wfdb(source, record_path(out or Path(name)), fmt)
+        out = out or Path(f"{source.recording.board.name}.{to}")
+        _write_file(writer, source, out)
+    except OSError as error:
+        raise RecordingError(f"{out or path.stem}: cannot be written ({error.strerror or error})") from None
+    return out
+
+
+def _write_file(writer: Callable[[Source, Path], None], source: Source, out: Path) -> None:
     if out.exists():
         raise UsageError(f"{out} is there already", advice="Name another file with --out.")
     beside = out.with_name(out.name + ".part")
     try:
-        try:
-            writer(source, beside)
-            beside.replace(out)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise RecordingError(f"{out}: cannot be written ({error.strerror or error})") from None
-    return out
+        writer(source, beside)
+        beside.replace(out)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def gaps(missing: np.ndarray[Any, np.dtype[np.bool_]]) -> list[tuple[int, int]]:
@@ -126,34 +145,90 @@ def gaps(missing: np.ndarray[Any, np.dtype[np.bool_]]) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
+# -- WFDB ----------------------------------------------------------------------------------------------
+
+
+def write_wfdb(source: Source, stem: Path, fmt: str | None = None) -> Path:
+    """A WFDB record of any one sample format; a missing sample is that format's "no sample".
+
+    Counts are stored as they are, with the scale of all leads and zero as their baseline. Comments of a
+    WFDB header stay, as the notes of our recorder mean something by them.
+
+    Parameters
+    ----------
+    stem : path of the record, without an ending
+    fmt : ``16``, ``24``, ``212`` or ``mat`` (MATLAB v4); by default 16, or 24 for more than 16 bits
+
+    Returns
+    -------
+    The header.
+
+    Raises
+    ------
+    UsageError
+        Values that do not fit the format; nothing is written then.
+    """
+    recording = source.recording
+    board = recording.board
+    lowest = highest = 0
+    for _, counts in source.pieces():
+        known = counts[np.isfinite(counts)]
+        if known.size:
+            lowest, highest = min(lowest, int(known.min())), max(highest, int(known.max()))
+    chosen = choose_format(fmt, board.bits or 16, lowest, highest)
+    width = FORMATS[chosen].bits
+    layout = Layout(
+        source.rate_hz,
+        chosen,
+        board.leads,
+        board.uv_per_count,
+        min(board.bits or width, width),
+        lead_names=recording.lead_names,
+    )
+    pieces = (counts for _, counts in source.pieces())
+    return write_record(
+        stem,
+        layout,
+        recording.n_samples,
+        pieces,
+        source.annotations,
+        started=source.started,
+        comments=source.comments,
+    )
+
+
 # -- EDF+ ----------------------------------------------------------------------------------------------
 
 
 def write_edf(source: Source, out: Path) -> None:
-    """EDF+C of one file: a missing sample is zero under an annotation that says so."""
+    """EDF+C of one file: a missing sample is zero under an annotation that says so.
+
+    ``edfio`` takes and writes whole signals, so the record is in memory, as 16-bit numbers and twice at the
+    end: an hour at 250 Hz takes about 6 MB a lead.
+    """
     import edfio
 
-    counts = np.concatenate([part for _, part in source.pieces()])
-    missing = np.isnan(counts)
-    everywhere = missing.all(axis=1)
+    names = source.recording.lead_names
+    peaks, holes = _survey(source)
+    n = len(holes)
+    everywhere = holes.all(axis=1)
     runs = [(run, _GAP_NOTE) for run in gaps(everywhere)]
-    for k, name in enumerate(source.recording.lead_names):
-        runs += [(run, f"{_GAP_NOTE} in {name}") for run in gaps(missing[:, k] & ~everywhere)]
+    for k, name in enumerate(names):
+        runs += [(run, f"{_GAP_NOTE} in {name}") for run in gaps(holes[:, k] & ~everywhere)]
     notes = [
         edfio.EdfAnnotation(first / source.rate_hz, (last - first) / source.rate_hz, text)
         for (first, last), text in runs
     ]
     notes += [edfio.EdfAnnotation(a.sample / source.rate_hz, None, _label(a)) for a in source.annotations]
-    counts[missing] = 0.0
     record_s, per_record = _data_record(source.rate_hz)
-    padding = -len(counts) % per_record
+    padding = -n % per_record
     if padding:
-        notes.append(
-            edfio.EdfAnnotation(len(counts) / source.rate_hz, padding / source.rate_hz, _PADDING_NOTE)
-        )
-        counts = np.concatenate([counts, np.zeros((padding, counts.shape[1]))])
-    names = source.recording.lead_names
-    signals = [_edf_signal(edfio, source, counts[:, k], names[k]) for k in range(counts.shape[1])]
+        notes.append(edfio.EdfAnnotation(n / source.rate_hz, padding / source.rate_hz, _PADDING_NOTE))
+    steps = np.maximum(1.0, peaks / _EDF_PEAK)
+    digital = np.zeros((len(names), n + padding), np.int16)
+    for first, counts in source.pieces():
+        digital[:, first : first + len(counts)] = np.rint(np.nan_to_num(counts) / steps).T
+    signals = [_edf_signal(edfio, source, digital[k], float(steps[k]), name) for k, name in enumerate(names)]
     started = source.started
     edf = edfio.Edf(
         signals,
@@ -163,6 +238,16 @@ def write_edf(source: Source, out: Path) -> None:
         annotations=sorted(notes, key=lambda note: note.onset),
     )
     edf.write(out)
+
+
+def _survey(source: Source) -> tuple[Floats, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """Largest magnitude of each lead, and which samples are missing, shape (n, leads)."""
+    peaks = np.zeros(source.recording.board.leads)
+    holes = []
+    for _, counts in source.pieces():
+        peaks = np.maximum(peaks, np.abs(np.nan_to_num(counts)).max(axis=0))
+        holes.append(np.isnan(counts))
+    return peaks, np.concatenate(holes)
 
 
 def _label(a: Annotation) -> str:
@@ -181,11 +266,8 @@ def _data_record(rate_hz: float) -> tuple[float, int]:
     raise RecordingError(f"a rate of {rate_hz} Hz", "a rate that EDF can express")
 
 
-def _edf_signal(edfio: Any, source: Source, counts: Floats, name: str) -> Any:
-    """One signal; its counts themselves where 16 bits hold them, otherwise the closest step."""
-    peak = float(np.abs(counts).max(initial=0.0))
-    step = max(1.0, peak / _EDF_PEAK)
-    digital = np.rint(counts / step).astype(np.int16)
+def _edf_signal(edfio: Any, source: Source, digital: Any, step: float, name: str) -> Any:
+    """One signal; its counts themselves where 16 bits hold them, otherwise in steps of so many counts."""
     unit, factor = ("uV", source.factor * 1000) if source.unit == "mV" else ("", 1.0)
     reach = _eight_characters(_EDF_PEAK * step * factor)
     return edfio.EdfSignal.from_digital(
@@ -252,4 +334,4 @@ WRITERS: dict[str, Callable[[Source, Path], None]] = {
     "csv": write_csv,
     "parquet": write_parquet,
 }
-"""Formats that can be written."""
+"""Formats of one file, and what writes them."""

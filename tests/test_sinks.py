@@ -89,8 +89,26 @@ EXAMPLES: dict[type, list[Message]] = {
         Status(9, 0.1, "unrecognised", 'bytes: "\n\x00 é'),
     ],
     Hrv: [
-        Hrv("5 min", 0, 75000, 0.0, 300.0, 350, 299.0, 70.2, 61.0, 93.0, 340, 0.97, 855.0, 41.0, 38.0, 0.11),
-        Hrv("stream", 0, 0, 0.0, 0.0, 0, 0.0, None, None, None, 0, 0.0, None, None, None, None),
+        Hrv(
+            "5 min",
+            0,
+            75000,
+            0.0,
+            300.0,
+            350,
+            299.0,
+            70.2,
+            61.0,
+            93.0,
+            340,
+            0.97,
+            0.02,
+            855.0,
+            41.0,
+            38.0,
+            0.11,
+        ),
+        Hrv("stream", 0, 0, 0.0, 0.0, 0, 0.0, None, None, None, 0, 0.0, 0.0, None, None, None, None),
     ],
     Period: [
         Period("hour", "m", 0, 900000, 0.0, 3600.0, 3500.0, 700.0, 0.2, 0.05, 2, 72.0, 50.0, 140.0),
@@ -156,6 +174,8 @@ def test_no_message_type_escapes() -> None:
         messages.Piece,
         messages.StretchEnd,
         messages.Quality,
+        messages.Person,
+        messages.Context,
         messages.Counters,
     }
     assert dataclasses_there - union == inner, "a new noun: is it a Message, or does it stay between stages?"

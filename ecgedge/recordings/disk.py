@@ -37,15 +37,21 @@ class Disk:
     """The file system as far as the writers use it; tests put another in its place."""
 
     def make_folder(self, path: Path) -> None:
-        """Make a folder, and those above it."""
+        """Make a folder, and those above it; what was made survives a power cut."""
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
+        for folder in reversed(missing):
+            self.sync_folder(folder.parent)
 
     def create(self, path: Path) -> DiskFile:
         """Open a new, empty file."""
         return DiskFile(path, "wb")
 
     def replace(self, path: Path, data: bytes) -> None:
-        """Put ``data`` in the place of a file: a reader, even after a power cut, finds the old or the new."""
+        """Put ``data`` in the place of a file: a reader, even after a power cut, finds the old or the new.
+
+        Which of the two it is after a power cut is certain from the next ``sync_folder`` on.
+        """
         beside = path.with_name(path.name + ".new")
         file = DiskFile(beside, "wb")
         try:

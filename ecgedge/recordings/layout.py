@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,17 +20,37 @@ if TYPE_CHECKING:
 
 RECORDED = "recorded by ecgedge, not a medical device"
 """The comment by which a record of our own recorder is known."""
-_BITS = {"16": 16, "24": 24}
 _MOST_STEPS = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
+class Format:
+    """How samples lie in a file."""
+
+    bits: int
+    field: str
+    """What a header calls it, with the bytes before the first sample where there are such."""
+    suffix: str = ".dat"
+
+
+FORMATS = {
+    "16": Format(16, "16"),
+    "24": Format(24, "24"),
+    "212": Format(12, "212"),
+    "mat": Format(16, "16+24", ".mat"),
+}
+"""Formats that are written: those of signal(5), and a MATLAB v4 matrix, which is format 16 behind a head."""
+MAT_NAME = b"val\0"
+"""The variable in a ``.mat`` file, as in the records of the CinC challenges."""
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """How samples are kept in a ``.dat`` file."""
+    """How samples are kept in a file."""
 
     rate_hz: float
     fmt: str
-    """Sample format: ``16`` or ``24``."""
+    """Sample format, a key of ``FORMATS``."""
     leads: int = 1
     uv_per_count: float | None = None
     """Microvolt per count; None where unknown."""
@@ -42,7 +63,7 @@ class Layout:
     @property
     def reach(self) -> int:
         """Largest value that can be stored; the one below its negative means "no sample"."""
-        return (1 << (_BITS[self.fmt] - 1)) - 1
+        return (1 << (FORMATS[self.fmt].bits - 1)) - 1
 
     def holds(self, counts: Floats) -> bool:
         """Whether all counts can be stored as they are."""
@@ -57,10 +78,28 @@ class Layout:
         return np.where(np.isfinite(counts), steps, -self.reach - 1).astype("<i4")
 
     def pack(self, values: Ints) -> bytes:
-        """Bytes of stored values of shape (n, leads)."""
-        if self.fmt == "16":
+        """Bytes of stored values of shape (n, leads); in format 212 an odd number of them ends the file."""
+        if FORMATS[self.fmt].bits == 16:
             return values.astype("<i2").tobytes()
+        if self.fmt == "212":
+            return _pairs(values.reshape(-1))
         return np.ascontiguousarray(values, "<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+
+    def head(self, n_samples: int) -> bytes:
+        """What stands before the samples of a file that will hold so many frames."""
+        if self.fmt != "mat":
+            return b""
+        # Little-endian 16-bit integers, a row a lead, no imaginary part; stored column by column: frames.
+        return struct.pack("<5i", 30, self.leads, n_samples, 0, len(MAT_NAME)) + MAT_NAME
+
+
+def _pairs(values: Ints) -> bytes:
+    """Two values in three bytes: low byte, the upper four bits of both, low byte of the second."""
+    even = np.pad(values, (0, len(values) % 2)) & 0xFFF
+    low, high = even[0::2], even[1::2]
+    triples = np.stack([low & 0xFF, low >> 8 | high >> 8 << 4, high & 0xFF], axis=1).astype(np.uint8)
+    data: bytes = triples.tobytes()
+    return data[: (3 * len(values) + 1) // 2]
 
 
 def choose_layout(
@@ -94,11 +133,11 @@ def header_text(
     comments: Iterable[str] = (),
     sums: tuple[tuple[int, int], ...] = (),
 ) -> str:
-    """Text of a ``.hea`` file with one ``.dat`` beside it.
+    """Text of a ``.hea`` file with one file of samples beside it.
 
     Parameters
     ----------
-    n_samples : None leaves it to the size of the ``.dat``; then ``started`` finds no place
+    n_samples : None leaves it to the size of that file; then ``started`` finds no place
     started : time of the first sample
     sums : first value and sum of the values of each lead, where known
     """
@@ -112,13 +151,15 @@ def header_text(
         gain, unit = layout.steps, "adu"
     else:
         gain, unit = layout.steps * 1000.0 / layout.uv_per_count, "mV"
-    bits = layout.bits or _BITS[layout.fmt]
+    form = FORMATS[layout.fmt]
+    bits = layout.bits or form.bits
     lines = [record]
     for k in range(layout.leads):
         lead = layout.lead_names[k] if k < len(layout.lead_names) else f"lead {k}"
         start, total = sums[k] if sums else (0, 0)
         checksum = (total + 0x8000) % 0x10000 - 0x8000
-        lines.append(f"{name}.dat {layout.fmt} {gain!r}(0)/{unit} {bits} 0 {start} {checksum} 0 {lead}")
+        kept = f"{name}{form.suffix} {form.field} {gain!r}(0)/{unit} {bits}"
+        lines.append(f"{kept} 0 {start} {checksum} 0 {lead}")
     lines += [f"# {comment}" for comment in comments]
     return "\n".join(lines) + "\n"
 

@@ -36,15 +36,20 @@ AHEAD = 4096
 
 
 class SampleFile:
-    """A ``.dat`` file that grows."""
+    """A file of samples that grows.
 
-    def __init__(self, disk: Disk, path: Path, layout: Layout) -> None:
+    Parameters
+    ----------
+    head : bytes before the first sample
+    """
+
+    def __init__(self, disk: Disk, path: Path, layout: Layout, head: bytes = b"") -> None:
         self.layout = layout
         self.n = 0
         """Frames so far, those not yet written included."""
         self._file = disk.create(path)
         self._size = 0
-        self._held: list[bytes] = []
+        self._held: list[bytes] = [head]
         self.held = 0
         """Frames not yet written."""
         self._sums = [0] * layout.leads

@@ -32,7 +32,7 @@ def _empty() -> list[list[int]]:
 
 @dataclass(frozen=True)
 class BeatCounts:
-    """The confusion matrix of beat labels, and the figures that EC57 reads from it."""
+    """The confusion matrix of EC57's beat-by-beat comparison, and the figures that are read from it."""
 
     matrix: list[list[int]] = field(default_factory=_empty)
     """``matrix[reference][test]``, in the order of ``LABELS``."""
@@ -49,9 +49,11 @@ class BeatCounts:
     def figures(self) -> dict[str, Ratio]:
         """Sensitivity and positive predictivity of QRS, V and S, the V false positive rate.
 
-        After the convention of ``bxb``: a beat that the test calls V counts against V only where the
-        reference says N, S or none (fusion and unclassifiable beats are forgiven either way); one that
-        it calls S, where the reference says N, V, F or none. Beats missed in shutdown are missed.
+        EC57's figures of the beat-by-beat comparison: QRS, VEB and SVEB detection, with the beats missed in
+        shutdown told beside. After the convention of ``bxb``: a beat that the test calls V counts against V
+        only where the reference says N, S or none (fusion and unclassifiable beats are forgiven either
+        way); one that it calls S, where the reference says N, V, F or none. Beats missed in shutdown are
+        missed.
         """
         beats, nothing = "NSVFQ", "OX"
         hits = self.count(beats, beats)
@@ -79,7 +81,7 @@ def compare_beats(
     end: int | None = None,
     window_s: float = WINDOW_S,
 ) -> BeatCounts:
-    """Compare two annotators beat by beat, after ANSI/AAMI EC57 in the convention of ``bxb``.
+    """Compare two annotators beat by beat: EC57's beat-by-beat comparison, in the convention of ``bxb``.
 
     Each reference beat is matched to at most one test beat no more than 150 ms away, the nearer of two
     neighbours first. The first five minutes (``skip_s``) are left out. Test beats inside the reference's

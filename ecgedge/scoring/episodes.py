@@ -73,7 +73,7 @@ def compare_af(
     minimum_s: float = MINIMUM_S,
     flutter_is_af: bool = False,
 ) -> EpisodeCounts:
-    """Compare AF episodes of two annotators, after ANSI/AAMI EC57 in the convention of ``epicmp``.
+    """Compare AF episodes of two annotators: EC57's episode comparison, in the convention of ``epicmp``.
 
     An episode is found (confirmed) by any overlap. Atrial flutter of the reference is neutral: test AF
     inside it is neither right nor wrong. With ``flutter_is_af`` it counts as AF instead. Only reference

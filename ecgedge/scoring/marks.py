@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from ecgedge.recordings.annotations import BEATS, RHYTHM, Annotation
 
 WINDOW_S = 0.15
-"""Two beats closer than this are the same beat (EC57's match window)."""
+"""Two beats up to this far apart may be the same beat, in EC57's beat-by-beat comparison."""
 SKIP_S = 300.0
-"""The learning period at a record's start that EC57 leaves out, seconds."""
+"""EC57's learning period: the first five minutes of a record, before the test period; seconds."""
 
 AAMI = {
     **dict.fromkeys("NLRB", "N"),
@@ -23,7 +23,7 @@ AAMI = {
     "F": "F",
     **dict.fromkeys("/fQ?", "Q"),
 }
-"""MIT beat code to AAMI class, after the convention of ``bxb``.
+"""MIT beat code to class of EC57 (N, S, V, F, Q), after the convention of ``bxb``.
 
 N: normal and bundle branch block. S: supraventricular ectopic, escape beats of the atria and the node
 (``e``, ``j``, ``n``) included, which some papers count as N. V: ventricular ectopic and escape.

@@ -66,7 +66,7 @@ class RecordScore:
 def score(
     reference: Track, test: Track, *, skip_s: float = SKIP_S, rate_hz: float | None = None
 ) -> RecordScore:
-    """Make every comparison that both files allow.
+    """Make every comparison of EC57 that both files allow: beat by beat, run by run, AF episodes.
 
     A comparison is left out, with a note, where the reference has nothing of its kind, or where the test
     holds marks of the other kind only (beats without rhythms, or the reverse). An empty test file is no

@@ -31,7 +31,7 @@ def _square() -> list[list[int]]:
 
 @dataclass(frozen=True)
 class RunCounts:
-    """Lengths of runs against the longest run that the other annotator has there."""
+    """EC57's run-by-run comparison: runs against the longest that the other annotator has there."""
 
     sensitivity: list[list[int]] = field(default_factory=_square)
     """``[reference][test]``, one entry for each run of the reference."""
@@ -66,7 +66,7 @@ def compare_runs(
     end: int | None = None,
     window_s: float = WINDOW_S,
 ) -> RunCounts:
-    """Compare two annotators run by run, after ANSI/AAMI EC57 in the convention of ``rxr``.
+    """Compare two annotators run by run: EC57's run-by-run comparison, in the convention of ``rxr``.
 
     A run is a row of V (with ``kind`` V; fusion beats count) or of S. Its length is set against the
     longest run of the other side from 150 ms before its first to 150 ms after its last beat. Ventricular

@@ -319,9 +319,9 @@ class Recorder:
             folder = next(f for f in (self._root / name for name in names) if not f.exists())
             self._disk.make_folder(folder)
             self._folder = folder
-            self._disk.sync_folder(self._root)
         if self._events is None:
             self._events = EventLog(self._disk, self._folder / "events.jsonl")
+            self._disk.sync_folder(self._folder)
 
     def _keep_up(self, message: Message) -> None:
         """Flush and sync where it is time."""
