@@ -351,6 +351,7 @@ class Status:
     state: Literal["waiting", "unrecognised", "streaming", "leads_off", "silent", "unplugged", "ended"]
     text: str = ""
     heart_rate_bpm: float | None = None
+    """None also while the latest window cannot be read: what is found there are no beats."""
     verdict: str | None = None
     probability: float | None = None
     """Score of the verdict's class, 0-1."""

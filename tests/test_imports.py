@@ -15,6 +15,7 @@ PACKAGE = ROOT / "ecgedge"
 
 STAGES = {
     "clock",
+    "clipping",
     "continuity",
     "conditioning",
     "rpeaks",
@@ -25,6 +26,7 @@ STAGES = {
     "rhythm",
     "hrv",
     "irregularity",
+    "morphology",
     "mains",
     "polarity",
     "burden",
@@ -40,6 +42,8 @@ INTERNAL: dict[str, set[str]] = {
     "recordings": NOUNS,
     "ports": NOUNS | {"wire", "recordings"},
     **dict.fromkeys(STAGES, NOUNS),
+    "beat_features": NOUNS,
+    "features": NOUNS | {"beat_features"},
     "frontend": NOUNS | STAGES,
     "accounts": NOUNS | {"hrv", "burden"},
     "schema": set(),
@@ -48,16 +52,25 @@ INTERNAL: dict[str, set[str]] = {
     "golden": NOUNS | {"frontend", "bundle", "classifier"} | STAGES,
     "pipeline": NOUNS | STAGES | {"frontend", "accounts", "bundle", "classifier", "wire"},
     "session": NOUNS
-    | {"pipeline", "bundle", "classifier", "verdict", "ports", "recordings", "wire", "sinks"},
+    | {"pipeline", "bundle", "classifier", "features", "verdict"}
+    | {"ports", "recordings", "wire", "sinks"},
     "sinks": NOUNS | {"recordings"},
     "convert": NOUNS | {"recordings"},
     "plot": NOUNS | {"recordings", "session"},
     "scoring": NOUNS | {"recordings"},
-    "cli_files": NOUNS | {"convert", "plot", "scoring"},
-    "cli": NOUNS | {"cli_files", "__init__", "session", "sinks", "ports", "bundle", "golden"},
-    "datasets": NOUNS | {"recordings"},
+    "extras": NOUNS,
+    "cli_files": NOUNS | {"extras", "convert", "plot", "scoring"},
+    "cli_workbench": NOUNS | {"extras", "datasets", "training"},
+    "cli_data": NOUNS | {"extras", "datasets"},
+    "cli": NOUNS
+    | {"cli_data", "cli_files", "cli_workbench"}
+    | {"__init__", "session", "sinks", "ports", "bundle", "golden"},
+    "datasets": NOUNS | {"__init__", "recordings"},
     "models": NOUNS,
-    "training": NOUNS | STAGES | {"frontend", "bundle", "classifier", "scoring", "recordings"} | WORKBENCH,
+    "training": NOUNS
+    | STAGES
+    | {"__init__", "frontend", "bundle", "classifier", "scoring", "recordings"}
+    | WORKBENCH,
 }
 """Which rooms of ``ecgedge`` a room may import, beside itself."""
 
@@ -69,6 +82,9 @@ EXTERNAL: dict[str, set[str]] = {
     "sinks": {"rich"},
     "cli": {"typer"},
     "cli_files": {"typer"},
+    "cli_data": {"typer"},
+    "cli_workbench": {"typer", "matplotlib"},
+    "extras": set(),
     "convert": {"numpy", "edfio", "pyarrow"},
     "plot": {"numpy", "matplotlib"},
 }

@@ -35,7 +35,19 @@ def test_ci_names_no_registry_and_stops_at_the_first_fault() -> None:
 
 def test_every_flag_that_readme_names_exists() -> None:
     known: set[str] = set()
-    for words in (["stream"], ["classify"], ["score"], ["convert"], ["plot"], ["train"], []):
+    for words in (
+        ["stream"],
+        ["classify"],
+        ["score"],
+        ["convert"],
+        ["plot"],
+        ["train"],
+        ["evaluate"],
+        ["compare"],
+        ["data", "fetch"],
+        ["data", "pack"],
+        [],
+    ):
         done = subprocess.run(
             [sys.executable, "-m", "ecgedge", *words, "--help"], capture_output=True, text=True, check=True
         )
