@@ -39,6 +39,7 @@ DEVELOPMENT = {
         "with the RR model fitted anew on its beats",
         "after stepping over beats of odd shape in place of odd height",
         "with the distilled network and the new measure of quality",
+        "with efficientecg-xs beside it",
     ],
     "note": (
         "The idea of leaving odd beats out, first by height, then by shape, came from seeing record 200, and "

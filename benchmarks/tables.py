@@ -10,8 +10,11 @@ from pathlib import Path
 
 from benchmarks import accuracy, af_tables, beats, mitdb_replay, report, rhythm_accuracy, stream_cost
 from benchmarks.markdown import interval, percent, prose, share, source, table
+from ecgedge.bundle import open_bundle
+from ecgedge.session import DEFAULT_MODELS
 
 README = Path(__file__).parents[1] / "README.md"
+DEFAULT = DEFAULT_MODELS[0]
 PARTS = {"validation": "validation records", "inner": "inner validation records, used to choose"}
 KINDS = {
     "int8": "int8 network alone",
@@ -22,15 +25,36 @@ CLASS_WORDS = {"N": "sinus", "A": "AF", "O": "other", "~": "noise"}
 
 
 def rhythm() -> list[str]:
-    """Rhythm verdicts on CinC 2017, AF on all sets, and the replay of MIT-BIH."""
+    """All models side by side; then the verdicts of the default on CinC 2017, its AF, and the replay."""
     result = report.read("accuracy")
     figures = result["figures"]["cinc2017"]
-    out = []
-    for name, model in figures["models"].items():
-        out += [*headline(name, model, figures), "", *classes(model), "", *silence(model, figures), ""]
-        out += [*af_tables.fibrillation(name, result), ""]
-    out += [*source(result), ""]
+    model = figures["models"][DEFAULT]
+    out = [*side_by_side(result), "", *headline(DEFAULT, model, figures), "", *classes(model), ""]
+    out += [*silence(model, figures), "", *af_tables.fibrillation(DEFAULT, result), "", *source(result), ""]
     return out + replay(report.read("mitdb_replay"))
+
+
+def side_by_side(result: report.Json) -> list[str]:
+    """One row a shipped model."""
+    first = rhythm_accuracy.REVISIONS[0]
+    rows = []
+    for name, model in result["figures"]["cinc2017"]["models"].items():
+        af = result["figures"]["mitdb"]["models"][name]["ec57"]["whole"]["flutter_neutral"]
+        row = model[first]
+        size = open_bundle(name).manifest["files"][f"{name}.tflite"]["bytes"]
+        duration = [share(af[figure]["gross"]) for figure in ("duration_se", "duration_ppv")]
+        rows.append(
+            [
+                f"**{name}** (default)" if name == DEFAULT else name,
+                f"{size / 1000:.0f} kB",
+                interval(row, "accuracy"),
+                interval(row, "macro_f1"),
+                share(row["f1_mean_n_a_o"]),
+                ", ".join(duration),
+            ]
+        )
+    heads = ["model", "int8 file", "CinC 2017: accuracy", "macro F1", "mean F1 of N, A, O"]
+    return table([*heads, "AF on MIT-BIH: duration sensitivity, +P"], rows)
 
 
 def headline(name: str, model: report.Json, figures: report.Json) -> list[str]:
