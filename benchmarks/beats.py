@@ -40,6 +40,7 @@ import numpy.typing as npt
 from benchmarks import report
 from ecgedge.conditioning import Conditioner
 from ecgedge.datasets.archive import Archive, data_root
+from ecgedge.datasets.catalogue import open_set
 from ecgedge.errors import MissingExtraError, UsageError
 from ecgedge.frontend import AT_ONCE
 from ecgedge.messages import Beat
@@ -287,7 +288,7 @@ def measure(root: Path, minutes: float, last: report.Json | None) -> report.Json
         for record in names:
             for suffix in (".hea", ".dat", ".atr"):
                 (folder / f"{record}{suffix}").write_bytes(records.read(f"mitdb/{record}{suffix}"))
-        with Archive(root, "nstdb_noise") as noises:
+        with open_set(root, "nstdb") as noises:
             for suffix in (".hea", ".dat"):
                 (folder / f"em{suffix}").write_bytes(noises.read(f"nstdb/em{suffix}"))
         out: report.Json = {"window_ms": 150, "mitdb": mitdb(folder, names)}

@@ -94,7 +94,11 @@ def evaluate(
         from ecgedge.training import report
 
         if out is not None:
-            import matplotlib.figure  # noqa: F401 -- fails before a long evaluation
+            import matplotlib.figure  # noqa: F401 -- fails before a long evaluation, as the next does
+
+            from ecgedge.training.place import ready
+
+            ready(out)
     told = scoring.evaluate(scoring.open_model(model, int8), data_root(root), data, split)
     report.show(told)
     for path in report.keep(told, out) if out is not None else []:
@@ -122,7 +126,11 @@ def compare(
         from ecgedge.training import report
 
         if out is not None:
-            import matplotlib.figure  # noqa: F401 -- fails before a long evaluation
+            import matplotlib.figure  # noqa: F401 -- fails before a long evaluation, as the next does
+
+            from ecgedge.training.place import ready
+
+            ready(out)
     told = comparing.evaluations(models, root, data, split, int8)
     report.show_comparison(told)
     for path in report.keep_comparison(told, out) if out is not None else []:

@@ -12,7 +12,8 @@ pytest.importorskip("lightning", reason="needs the extra 'train'")
 import torch
 from small_cinc import recipe_text, tiny
 
-from ecgedge.errors import DataError
+from ecgedge.datasets import cinc2017
+from ecgedge.errors import DataError, UsageError
 from ecgedge.models import build
 from ecgedge.training import checkpoint, run
 from ecgedge.training import recipe as recipes
@@ -70,6 +71,33 @@ def test_a_teacher_that_is_missing_or_saw_other_windows_is_named(cinc_like: Path
     checkpoint.save(tmp_path / "tiny.pt", net.state_dict(), other, {})
     with pytest.raises(DataError, match="teacher tiny was trained on other windows"):
         run.train(str(taught(tmp_path)), cinc_like, tmp_path)
+
+
+def test_a_teacher_that_may_have_seen_the_inner_records_is_refused(cinc_like: Path, tmp_path: Path) -> None:
+    run.train(str(tiny(tmp_path, inner_share=0.5)), cinc_like, tmp_path)
+    with pytest.raises(DataError, match=r"other windows or records"):
+        run.train(str(taught(tmp_path)), cinc_like, tmp_path)
+
+
+def test_models_of_any_revision_leave_the_same_records_out(cinc_like: Path, tmp_path: Path) -> None:
+    plan = recipes.load(str(tiny(tmp_path)))
+    other = dataclasses.replace(plan, data=dataclasses.replace(plan.data, revision="v3"))
+    known = cinc2017.labels_by_record(cinc_like)
+    turned = {name: (label + 1) % 4 for name, label in known.items()}  # as if a revision changed every label
+    original = cinc2017.class_of
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            cinc2017,
+            "class_of",
+            lambda record, revision="v2": turned[record.name] if revision == "v3" else original(record),
+        )
+        assert run.training_sets(cinc_like, other)[1].names == run.training_sets(cinc_like, plan)[1].names
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_work(cinc_like: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="a folder that can be written"):
+        run.train(str(tiny(tmp_path)), cinc_like, tmp_path / "file")
 
 
 @pytest.mark.parametrize(("share", "teacher"), [(0, "tiny"), (1.5, "tiny")])

@@ -71,7 +71,8 @@ class Model:
     preprocessing: dict[str, Any]
     window: WindowSpec
     temperature: float
-    inner_share: float
+    inner_share: float | None
+    """Share of the training list left out of fitting; None where no recipe tells."""
     logits: Callable[[Signal32, Context], Floats]
     """Of one window before normalisation, (n,), and its beats: shape (classes,), before the temperature."""
 
@@ -165,20 +166,27 @@ def _bundle_model(word: str) -> Model:
         preprocessing=bundle.manifest["preprocessing"],
         window=bundle.window,
         temperature=bundle.manifest["temperature"],
-        inner_share=recipes.load(bundle.name).data.inner_share,
+        inner_share=_inner_share(bundle.name),
         logits=lambda window, context: classifier.logits(
             make_inputs(bundle.manifest["inputs"], window, context)
         ),
     )
 
 
-def split_names(root: Path, data: str, split: str, inner_share: float) -> list[str]:
+def _inner_share(name: str) -> float | None:
+    try:
+        return recipes.load(name).data.inner_share
+    except DataError:
+        return None
+
+
+def split_names(root: Path, data: str, split: str, inner_share: float | None) -> list[str]:
     """Names of the records of a split.
 
     Raises
     ------
     UsageError
-        For a set or split that is not in ``SPLITS``.
+        For a set or split that is not in ``SPLITS``, or an inner split that nothing tells.
     """
     if data not in SPLITS:
         raise UsageError(f"--data {data}", f"one of {', '.join(SPLITS)}")
@@ -187,6 +195,12 @@ def split_names(root: Path, data: str, split: str, inner_share: float) -> list[s
     training, validation = cinc2017.published_split(root)
     if split == "validation":
         return validation
+    if inner_share is None:
+        raise UsageError(
+            "--split inner of a bundle without a recipe of its name",
+            "--split validation",
+            "Or evaluate its checkpoint, which holds the recipe.",
+        )
     known = _known_labels(root)
     return inner_split(training, [known[name] for name in training], inner_share)[1]
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ecgedge.datasets import cinc2017
 from ecgedge.training import compare, confusion, evaluate
+from ecgedge.training.place import ready
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,8 +75,14 @@ def show_comparison(told: Sequence[Evaluation]) -> None:
 
 
 def keep(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Write an evaluation as JSON and its confusion matrix as PNG; returns the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write an evaluation as JSON and its confusion matrix as PNG; returns the paths.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be written.
+    """
+    ready(folder)
     stem = f"{evaluation.model}-{evaluation.arithmetic}-{evaluation.set}-{evaluation.split}"
     paths = [folder / f"{stem}.json", folder / f"{stem}.png"]
     evaluate.save(evaluation, paths[0])

@@ -32,6 +32,7 @@ from ecgedge.training.data import (
     window_spec,
 )
 from ecgedge.training.module import WindowClassifier
+from ecgedge.training.place import ready
 from ecgedge.training.progress import Progress
 from ecgedge.training.published import Published
 from ecgedge.training.trainer import hushed, interruptible, make_trainer
@@ -89,7 +90,7 @@ def fit(
         torch.set_num_threads(threads)
     lightning.seed_everything(plan.seed, verbose=False)
     module = WindowClassifier(plan, _teachers(plan, out))
-    folder = out / plan.name
+    folder = ready(out / plan.name)
     kept, epoch = _kept(folder / "last.ckpt", plan)
     progress = Progress(plan.optimiser.epochs)
     with hushed():
@@ -99,7 +100,6 @@ def fit(
         raise UsageError(f"a batch of {batch} on {processes} devices", "a batch that they can share")
     progress.say("reading and conditioning the records")
     crops, inner_set = _crops_and_inner(root, plan, sets)
-    folder.mkdir(parents=True, exist_ok=True)
     order = EpochOrder(len(crops), plan.seed, epoch, trainer.global_rank, processes)
     batches = DataLoader(crops, batch // processes, sampler=order, drop_last=True, num_workers=workers)
     inner = DataLoader(WindowDataset(inner_set, plan), 128)
@@ -149,11 +149,12 @@ def _teachers(plan: recipes.Recipe, out: Path) -> list[nn.Module]:
     wanted = plan.distillation.teachers if plan.distillation else []
     loaded = {name: checkpoint.load(out / f"{name}.pt") for name in wanted}
     for name, teacher in loaded.items():
-        same = (teacher.recipe.preprocessing, teacher.recipe.window, teacher.recipe.inputs)
-        if same != (plan.preprocessing, plan.window, plan.inputs):
+        of = teacher.recipe
+        same = (of.preprocessing, of.window, of.inputs, of.data)  # of the same records, too
+        if same != (plan.preprocessing, plan.window, plan.inputs, plan.data):
             raise DataError(
-                f"teacher {name} was trained on other windows",
-                f"the [preprocessing], [window] and [[inputs]] of {plan.name}",
+                f"teacher {name} was trained on other windows or records",
+                f"the [preprocessing], [window], [data] and [[inputs]] of {plan.name}",
             )
     return [teacher.net for teacher in loaded.values()]
 
@@ -202,7 +203,9 @@ def training_sets(root: Path, plan: recipes.Recipe) -> tuple[ConditionedSet, Con
     """The records to fit on and the inner validation records, all from the published training list."""
     names, _ = cinc2017.published_split(root)
     everything = load_cinc2017(root, names, plan)
-    fit, inner = inner_split(everything.names, everything.labels, plan.data.inner_share)
+    # By labels v2, whatever the recipe learns from: so all models leave the same records out.
+    known = cinc2017.labels_by_record(root)
+    fit, inner = inner_split(names, [known[name] for name in names], plan.data.inner_share)
     return everything.subset(fit), everything.subset(inner)
 
 
