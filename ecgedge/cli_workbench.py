@@ -96,9 +96,9 @@ def evaluate(
         if out is not None:
             import matplotlib.figure  # noqa: F401 -- fails before a long evaluation, as the next does
 
-            from ecgedge.training.place import ready
+            from ecgedge.training.place import usable
 
-            ready(out)
+            usable(out)
     told = scoring.evaluate(scoring.open_model(model, int8), data_root(root), data, split)
     report.show(told)
     for path in report.keep(told, out) if out is not None else []:
@@ -128,9 +128,9 @@ def compare(
         if out is not None:
             import matplotlib.figure  # noqa: F401 -- fails before a long evaluation, as the next does
 
-            from ecgedge.training.place import ready
+            from ecgedge.training.place import usable
 
-            ready(out)
+            usable(out)
     told = comparing.evaluations(models, root, data, split, int8)
     report.show_comparison(told)
     for path in report.keep_comparison(told, out) if out is not None else []:

@@ -99,7 +99,7 @@ class Polarity:
 
         A window that overlaps the last one looked at would tell the same once more, and is left out.
         """
-        if window.time_s < self._seen_s:
+        if window.time_s < self._seen_s - 1e-6:
             return ""
         self._seen_s = window.time_s + window.seconds
         return self.push(vote(window, times_s))

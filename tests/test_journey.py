@@ -14,6 +14,7 @@ import wfdb
 
 from ecgedge.messages import (
     Beat,
+    Board,
     Chunk,
     Counters,
     Episode,
@@ -27,7 +28,8 @@ from ecgedge.pipeline import Pipeline
 from ecgedge.ports.patient import RATE_HZ, SimulatedPatient
 from ecgedge.session import StreamOptions, classify, classify_files, open_models, run_stream
 from ecgedge.wire import make_reader
-from ecgedge.wire.frames import encode_data, encode_hello
+from ecgedge.wire.frame_decoder import FrameDecoder
+from ecgedge.wire.frames import encode_data, encode_hello, encode_run
 
 MODELS = ("efficientecg-s",)
 DURATION_S = 290.0
@@ -158,6 +160,27 @@ def test_every_message_and_their_order_are_the_same_however_bytes_come(
     rng = np.random.default_rng(seed)
     cuts = np.unique(rng.integers(1, len(eventful), 30 * 4**seed)).tolist()
     assert comparable(told(eventful, cuts)) == eventful_whole
+
+
+def after_restart(size: int) -> tuple[list[Gap], int]:
+    """A board that was away and sends what it kept in one burst, read in pieces: gaps and samples."""
+    board, decoder, pipeline = Board("b", 250.0, 1.0, 16), FrameDecoder(), Pipeline(())
+    counts = np.random.default_rng(0).integers(-1000, 1000, 1000)
+    before, after = (
+        encode_hello(board, boot=boot) + b"".join(encode_run(0, 250.0, counts, 10)) for boot in (1, 2)
+    )
+    chunks = [Chunk(before, 4.0)]
+    chunks += [Chunk(after[at : at + size], 10.0) for at in range(0, len(after), size)]
+    out = [m for chunk in chunks for part in decoder.push(chunk) for m in pipeline.push(part)]
+    return [m for m in [*out, *pipeline.finish()] if isinstance(m, Gap)], pipeline.samples
+
+
+@pytest.mark.parametrize("size", [1, 64, 600])
+def test_how_long_a_board_was_away_does_not_depend_on_the_reads(size: int) -> None:
+    gaps, samples = after_restart(10**6)
+    assert [gap.cause for gap in gaps] == ["reset"]
+    assert samples == 2000
+    assert after_restart(size) == (gaps, samples)
 
 
 def test_classify_gives_what_the_stream_gives(patient, whole, tmp_path: Path) -> None:

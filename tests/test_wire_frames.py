@@ -174,7 +174,7 @@ def test_changed_hello_is_passed_on_and_the_index_goes_on() -> None:
 def test_restart_told_by_hello_comes_as_a_second_board() -> None:
     out, _ = read(stream(4) + stream(2))
     assert spans(out) == [BOARD, (0, 100), BOARD, (0, 50)]
-    assert blocks(out)[-1].device_us == 0
+    assert [b.device_us for b in blocks(out)[-2:]] == [0, 25 * US]  # the first after a restart stays alone
 
 
 def test_restart_far_up_in_the_index_is_told_by_hello_too() -> None:
@@ -194,7 +194,7 @@ def test_restart_without_its_hello_shows_as_an_index_that_falls_back_and_is_told
     late = frames.encode_hello(BOARD, boot=8, next_index=50)
     out, _ = read(b"\0" + first + data(1000) + data(1025) + data(0) + data(25) + late + data(50))
     assert spans(out) == [BOARD, (1000, 1050), (0, 75)]
-    assert [b.device_us for b in blocks(out)] == [1000 * US, 0]
+    assert [b.device_us for b in blocks(out)] == [1000 * US, 1025 * US, 0, 25 * US]
 
 
 def test_data_before_the_hello_waits_for_it() -> None:

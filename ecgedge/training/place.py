@@ -1,4 +1,4 @@
-"""Where results go: a folder that is there and can be written before the work begins."""
+"""Where results go: said to be of no use before the work begins, not after it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def ready(folder: Path) -> Path:
-    """Make a folder where there is none; returns it.
+def usable(folder: Path) -> Path:
+    """Look whether a folder can be written, or made; nothing is made yet. Returns it.
 
     Raises
     ------
     UsageError
-        If it cannot be made or written.
+        If it cannot.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {folder} ({error.strerror})", "a folder that can be written") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"--out {folder} (no permission)", "a folder that can be written")
+    at = folder
+    while not at.exists() and at != at.parent:
+        at = at.parent
+    if not at.is_dir() or not os.access(at, os.W_OK | os.X_OK):
+        raise UsageError(f"--out {folder}", "a folder that can be written, or made")
     return folder

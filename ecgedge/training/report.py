@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ecgedge.datasets import cinc2017
 from ecgedge.training import compare, confusion, evaluate
-from ecgedge.training.place import ready
+from ecgedge.training.place import usable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ def keep(evaluation: Evaluation, folder: Path) -> list[Path]:
     UsageError
         If the folder cannot be written.
     """
-    ready(folder)
+    usable(folder).mkdir(parents=True, exist_ok=True)
     stem = f"{evaluation.model}-{evaluation.arithmetic}-{evaluation.set}-{evaluation.split}"
     paths = [folder / f"{stem}.json", folder / f"{stem}.png"]
     evaluate.save(evaluation, paths[0])

@@ -32,7 +32,7 @@ from ecgedge.training.data import (
     window_spec,
 )
 from ecgedge.training.module import WindowClassifier
-from ecgedge.training.place import ready
+from ecgedge.training.place import usable
 from ecgedge.training.progress import Progress
 from ecgedge.training.published import Published
 from ecgedge.training.trainer import hushed, interruptible, make_trainer
@@ -90,7 +90,7 @@ def fit(
         torch.set_num_threads(threads)
     lightning.seed_everything(plan.seed, verbose=False)
     module = WindowClassifier(plan, _teachers(plan, out))
-    folder = ready(out / plan.name)
+    folder = usable(out / plan.name)
     kept, epoch = _kept(folder / "last.ckpt", plan)
     progress = Progress(plan.optimiser.epochs)
     with hushed():
@@ -100,6 +100,7 @@ def fit(
         raise UsageError(f"a batch of {batch} on {processes} devices", "a batch that they can share")
     progress.say("reading and conditioning the records")
     crops, inner_set = _crops_and_inner(root, plan, sets)
+    folder.mkdir(parents=True, exist_ok=True)
     order = EpochOrder(len(crops), plan.seed, epoch, trainer.global_rank, processes)
     batches = DataLoader(crops, batch // processes, sampler=order, drop_last=True, num_workers=workers)
     inner = DataLoader(WindowDataset(inner_set, plan), 128)

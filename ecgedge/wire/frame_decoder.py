@@ -64,6 +64,8 @@ class _Run:
     form: tuple[int, int, int]
     """Leads, bytes a count, bits of leads whose electrode is off."""
     parts: list[bytes]
+    alone: bool
+    """Whether nothing may be joined to it."""
 
     def block(self, arrival_s: float) -> SampleBlock:
         """Samples, not-a-number for a lead whose electrode is off while others are on
@@ -129,6 +131,7 @@ class FrameDecoder:
         self._announced = False  # by a hello that said "streaming"
         self._position = Unwrapper()
         self._run: _Run | None = None
+        self._expected: int | None = None  # index after the last frame
         self._waiting = _Waiting()
         self._start_s: float | None = None
         self._arrival_s = 0.0
@@ -233,13 +236,16 @@ class FrameDecoder:
             self._tell_missed(index, now, out)
         first, time_us = self._position.data(index, device_us, n, rate)
         run, form, packed = self._run, (leads, width, off), content[DATA_HEAD.size :]
-        follows = run is not None and run.form == form and run.first + run.n == first
+        # The first frame after a loss or restart stays alone: how long a board was away is reckoned from its
+        # length, which must not depend on what else came in the same read.
+        anew, self._expected = first != self._expected, first + n
+        follows = run is not None and run.form == form and not (anew or run.alone)
         if run is not None and follows and self._board is not None:  # one that waits may yet be refused
             run.parts.append(packed)
             run.n += n
         else:
             self._end_run(out)
-            self._run = _Run(first, time_us, n, form, [packed])
+            self._run = _Run(first, time_us, n, form, [packed], anew)
         return True
 
     def _end_run(self, out: list[Board | SampleBlock | Status]) -> None:
