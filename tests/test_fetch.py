@@ -242,7 +242,12 @@ def test_ctrl_c_leaves_nothing_broken_and_the_next_run_goes_on(server: Server, t
     server.slow_s = 0.3  # ten pieces of 20 kB: a file takes three seconds
     words = [sys.executable, "-m", "ecgedge", "data", "fetch", "mitdb", "--data", str(tmp_path)]
     with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ)
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(os.environ),
+        # A shell's background jobs, and so these tests among them, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         part = tmp_path / "mitdb" / "100.dat.part"
         deadline = time.monotonic() + 60
