@@ -41,7 +41,7 @@ from ecgedge.windows import Windower, WindowSpec
 if TYPE_CHECKING:
     from ecgedge.messages import Bools, Floats, Signal32
 
-AT_ONCE = 1024
+AT_ONCE = 8192
 """Most samples that the stages take at once: beyond that, more only costs memory."""
 KEPT_S = 10.0
 """Beats are kept for so long beyond a window: no window is ready later than that after its end."""

@@ -33,6 +33,8 @@ import numpy as np
 from ecgedge.messages import Beat
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ecgedge.messages import Floats, Signal32
 
 RATE_HZ = 200.0
@@ -92,6 +94,8 @@ _KEPT = 8  # beats and intervals whose median is the level, the rhythm
 
 _ONES = np.ones(2 * _SHAPE + 1)
 _TINY = 1e-300
+_AROUND = np.arange(2 * _LOOK + 1)
+_STEEP = np.arange(-12, 13) + _LOOK - _SLOPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,18 +173,13 @@ class RPeakDetector:
         slope = np.abs(y[2 * _SLOPE :] - y[: -2 * _SLOPE])
         envelope = _sum29(slope + np.abs(y[_SLOPE:-_SLOPE]))
         middle = envelope[_RULE:-_RULE]
-        base = self._searched
+        found = []
         for i in np.flatnonzero((middle >= _max29(envelope)) & (middle > 0)).tolist():
-            if base + i - self._last_candidate <= _RULE:
-                continue  # a plateau: the first of equals rules
-            self._last_candidate = base + i
-            around = y[i : i + 2 * _LOOK + 1].copy()
-            near = around[_LOOK - _SUM : _LOOK + _SUM + 1]
-            up, down = int(near.argmax()), int(near.argmin())
-            at = base + i
-            extremes = (at + up - _SUM, float(near[up])), (at + down - _SUM, float(near[down]))
-            steep = float(slope[i + _LOOK - _SLOPE - 12 : i + _LOOK - _SLOPE + 13].max())
-            self._waiting.append(_Candidate(at, float(middle[i]), steep, extremes, around))
+            if self._searched + i - self._last_candidate > _RULE:  # of a plateau, the first of equals rules
+                self._last_candidate = self._searched + i
+                found.append(i)
+        if found:
+            self._waiting += _candidates(np.array(found), self._searched, y, slope, middle)
         self._searched += n
         self._signal = y[n:]
 
@@ -277,7 +276,7 @@ class RPeakDetector:
         """Highest correlation of the shape of a QRS with the signal around a candidate."""
         if self._shape is None:
             return 0.0
-        energy = np.convolve(c.around * c.around, _ONES, "valid")
+        energy = np.correlate(c.around * c.around, _ONES, "valid")
         return float((np.correlate(c.around, self._shape, "valid") / np.sqrt(energy + _TINY)).max())
 
     def _learn_shape(self, c: _Candidate, peak: int) -> None:
@@ -367,6 +366,21 @@ class RPeakDetector:
             height=value,
             in_mv=self._in_mv,
         )
+
+
+def _candidates(
+    places: npt.NDArray[np.intp], base: int, y: Floats, slope: Floats, heights: Floats
+) -> list[_Candidate]:
+    """What is known of the humps at some places of the signal, all at once; ``base`` is its first sample."""
+    around = y[places[:, None] + _AROUND]
+    near = around[:, _LOOK - _SUM : _LOOK + _SUM + 1]
+    steep = slope[places[:, None] + _STEEP].max(axis=1).tolist()
+    sides = []
+    for side in (near.argmax(axis=1), near.argmin(axis=1)):
+        values = near[np.arange(places.size), side]
+        sides.append(list(zip((places + base + side - _SUM).tolist(), values.tolist(), strict=True)))
+    rows = zip((places + base).tolist(), heights[places].tolist(), steep, *sides, around, strict=True)
+    return [_Candidate(at, height, s, (up, down), piece) for at, height, s, up, down, piece in rows]
 
 
 def _sum29(x: Floats) -> Floats:
