@@ -38,13 +38,13 @@ CHANGES = {
 
 
 def recipe_text(**changes: object) -> str:
-    """dualnet-s with short windows and few channels; ``changes`` replace the values of keys."""
-    text = (recipes.RECIPES / "dualnet-s.toml").read_text(encoding="utf-8")
+    """dualnet-s-leaky with short windows and few channels; ``changes`` replace the values of keys."""
+    text = (recipes.RECIPES / "dualnet-s-leaky.toml").read_text(encoding="utf-8")
     for key, value in {**CHANGES, **changes}.items():
         line = f"{key} = {json.dumps(value)}"
         text, n = re.subn(rf"^{key} = .*$", lambda _, line=line: line, text, flags=re.MULTILINE)
         assert n == 1, key
-    text = text.replace('name = "dualnet-s"', 'name = "tiny"')
+    text = text.replace('name = "dualnet-s-leaky"', 'name = "tiny"')
     return text.replace("[net]\n", "[net]\nchannels = [4, 4, 8, 8, 8]\nhidden = 8\n")
 
 

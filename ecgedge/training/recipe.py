@@ -113,7 +113,8 @@ class DistillationOptions:
 class Recipe:
     """A whole recipe. Of the two augmentations one must be there; ``distillation`` may be left out.
 
-    ``inputs`` describe what the net takes (see ``ecgedge.features``); left out: the signal alone.
+    ``inputs`` describe what the net takes (see ``ecgedge.features``); left out: the signal alone. ``start``
+    names a recipe trained before, with the same output folder, whose weights the net starts from.
     """
 
     name: str
@@ -129,6 +130,7 @@ class Recipe:
     published_augmentation: PublishedOptions | None = None
     distillation: DistillationOptions | None = None
     inputs: list[dict[str, Any]] = field(default_factory=lambda: [{"name": "signal", "kind": "signal"}])
+    start: str | None = None
 
 
 _TABLES = {

@@ -90,6 +90,8 @@ def fit(
         torch.set_num_threads(threads)
     lightning.seed_everything(plan.seed, verbose=False)
     module = WindowClassifier(plan, _teachers(plan, out))
+    if plan.start is not None:
+        _start(module.net, plan.start, plan, out)
     folder = usable(out / plan.name)
     kept, epoch = _kept(folder / "last.ckpt", plan)
     progress = Progress(plan.optimiser.epochs)
@@ -148,16 +150,30 @@ def _crops_and_inner(
 def _teachers(plan: recipes.Recipe, out: Path) -> list[nn.Module]:
     """The nets that the recipe learns from, as earlier runs wrote them."""
     wanted = plan.distillation.teachers if plan.distillation else []
-    loaded = {name: checkpoint.load(out / f"{name}.pt") for name in wanted}
-    for name, teacher in loaded.items():
-        of = teacher.recipe
-        same = (of.preprocessing, of.window, of.inputs, of.data)  # of the same records, too
-        if same != (plan.preprocessing, plan.window, plan.inputs, plan.data):
-            raise DataError(
-                f"teacher {name} was trained on other windows or records",
-                f"the [preprocessing], [window], [data] and [[inputs]] of {plan.name}",
-            )
-    return [teacher.net for teacher in loaded.values()]
+    return [_earlier(name, "teacher", plan, out).net for name in wanted]
+
+
+def _start(net: nn.Module, name: str, plan: recipes.Recipe, out: Path) -> None:
+    """Take over the weights that an earlier run ended with."""
+    earlier = _earlier(name, "start", plan, out)
+    try:
+        net.load_state_dict(earlier.net.state_dict())
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"start {name} has another net ({reason})", f"the [net] of {plan.name}") from None
+
+
+def _earlier(name: str, role: str, plan: recipes.Recipe, out: Path) -> checkpoint.Checkpoint:
+    """What an earlier run with the same output folder wrote, if it learned from the same records."""
+    found = checkpoint.load(out / f"{name}.pt")
+    of = found.recipe
+    same = (of.preprocessing, of.window, of.inputs, of.data)  # or inner records of one had taught the other
+    if same != (plan.preprocessing, plan.window, plan.inputs, plan.data):
+        raise DataError(
+            f"{role} {name} was trained on other windows or records",
+            f"the [preprocessing], [window], [data] and [[inputs]] of {plan.name}",
+        )
+    return found
 
 
 def _kept(last: Path, plan: recipes.Recipe) -> tuple[str | None, int]:
