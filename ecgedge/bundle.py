@@ -38,6 +38,11 @@ class Bundle:
     """Golden vectors, a numpy archive."""
 
     @property
+    def task(self) -> str:
+        """What the model tells: ``rhythm`` or ``apc``."""
+        return str(self.manifest["task"])
+
+    @property
     def classes(self) -> list[str]:
         """Names of the scores, in the order of the logits."""
         return list(self.manifest["classes"])
@@ -128,8 +133,11 @@ def check_manifest(manifest: Any, where: str) -> None:
     _check_classes(manifest, where)
     _check_window(manifest, where)
     thresholds = manifest["thresholds"]
-    if not 0 < thresholds["af_off"] <= thresholds["af_on"]:
+    if manifest["task"] == "rhythm" and not 0 < thresholds["af_off"] <= thresholds["af_on"]:
         raise BundleError(f"{where}: thresholds {thresholds}", "0 < af_off <= af_on")
+    if manifest["task"] == "apc" and len(manifest["classes"]) != 2:
+        expected = "two, the second one of windows with an APC"
+        raise BundleError(f"{where}: classes {manifest['classes']}", expected)
 
 
 def _check_files(manifest: dict[str, Any], where: str) -> None:
@@ -162,5 +170,9 @@ def _check_window(manifest: dict[str, Any], where: str) -> None:
         max(window["hop_s"], window["minimum_s"]) <= window["length_s"]
     ):
         raise BundleError(f"{where}: window {window}", "hop and minimum from one sample to the length")
+    length = round(window["length_s"] * window["rate_hz"])
     for entry in manifest["inputs"]:
-        check_input(entry, round(window["length_s"] * window["rate_hz"]))
+        check_input(entry, length)
+    attention = [entry["shape"] for entry in manifest["outputs"] if entry["kind"] == "attention"]
+    if len(attention) > 1 or any(math.prod(shape) != length for shape in attention):
+        raise BundleError(f"{where}: attention of shape {attention}", f"one of {length} values at most")

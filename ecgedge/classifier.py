@@ -91,12 +91,15 @@ class Classifier:
         self._run.invoke()
         return {name: self._run.get_tensor(index) for name, (index, _) in self._outputs.items()}
 
+    def outputs(self, tensors: dict[str, Signal32]) -> dict[str, Floats]:
+        """All outputs of one run by name, in the shape of their description, float64."""
+        raw = self.raw(self.quantise(tensors))
+        return {name: _real(raw[name], entry) for name, (_, entry) in self._outputs.items()}
+
     def logits(self, tensors: dict[str, Signal32]) -> Floats:
         """Logits of one window, shape (classes,), float64, before the temperature."""
         raw = self.raw(self.quantise(tensors))[self._logits]
-        entry = self._outputs[self._logits][1]
-        values: Floats = (raw.astype(np.float64).reshape(-1) - entry["zero_point"]) * entry["scale"]
-        return values
+        return _real(raw, self._outputs[self._logits][1]).reshape(-1)
 
     def probabilities(self, logits: Floats) -> dict[str, float]:
         """Softmax after the bundle's temperature, by class name."""
@@ -110,6 +113,11 @@ def _quantise(values: Signal32, entry: dict[str, Any]) -> npt.NDArray[np.int8]:
     counts = np.rint(values.astype(np.float64) / entry["scale"]) + entry["zero_point"]
     tensor: npt.NDArray[np.int8] = np.clip(counts, -128, 127).astype(np.int8)
     return tensor
+
+
+def _real(values: npt.NDArray[np.int8], entry: dict[str, Any]) -> Floats:
+    out: Floats = (values.astype(np.float64) - entry["zero_point"]) * entry["scale"]
+    return out
 
 
 def _match(

@@ -20,6 +20,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 _ANNOTATIONS = {"$schema", "$defs", "title", "description"}
 _NESTED = {"properties", "additionalProperties", "items"}
+_JOINED = {"allOf", "if", "then"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,12 @@ def _fault(value: Any, rule: dict[str, Any], shared: dict[str, Any], where: str)
         rule = shared[rule["$ref"].removeprefix("#/$defs/")]
     place = where or "the whole"
     for keyword, limit in rule.items():
-        if keyword not in _ANNOTATIONS | _NESTED and (expected := _broken(keyword, value, limit)):
+        if keyword not in _ANNOTATIONS | _NESTED | _JOINED and (expected := _broken(keyword, value, limit)):
             shown = f"is a {type(value).__name__}" if isinstance(value, dict | list) else f"is {value!r:.60}"
             return Fault(f"{place} {shown}", expected)
+    for further in _further(value, rule, shared):
+        if fault := _fault(value, further, shared, where):
+            return fault
     for name, item, inner in _parts(value, rule):
         inside = f"{where}.{name}" if where else name
         if inner is False:
@@ -57,6 +61,14 @@ def _fault(value: Any, rule: dict[str, Any], shared: dict[str, Any], where: str)
         if isinstance(inner, dict) and (fault := _fault(item, inner, shared, inside)):
             return fault
     return None
+
+
+def _further(value: Any, rule: dict[str, Any], shared: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rules for the same value: those of ``allOf``, and ``then`` where ``if`` holds."""
+    out = list(rule.get("allOf", []))
+    if "if" in rule and _fault(value, rule["if"], shared, "") is None:
+        out.append(rule["then"])
+    return out
 
 
 def _parts(value: Any, rule: dict[str, Any]) -> list[tuple[str, Any, Any]]:

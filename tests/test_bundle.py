@@ -46,6 +46,11 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path / "efficientecg-s.json"
 
 
+def attention(manifest, n: int):
+    """An output that the model does not have."""
+    return {**manifest["outputs"][0], "name": "b", "kind": "attention", "shape": [1, n]}
+
+
 def change(path: Path, edit) -> None:
     manifest = json.loads(path.read_text())
     edit(manifest)
@@ -84,6 +89,10 @@ def test_changed_model_is_refused(copy: Path) -> None:
         (lambda m: m["inputs"].append(3), "inputs.1 is 3; expected object"),
         (lambda m: m["files"].clear(), "files is a dict; expected 2 or more"),
         (lambda m: m["window"].update(rate_hz=125), "rates"),
+        (lambda m: m["outputs"].append(attention(m, 1500)), "attention of shape"),
+        (lambda m: m["outputs"][0].update(kind="hidden"), "outputs.0.kind is 'hidden'"),
+        (lambda m: m.update(task="apc"), "apc"),
+        (lambda m: m.update(task="apc", thresholds={"apc": 0.5}), "two, the second"),
     ],
 )
 def test_manifest_that_is_not_understood_is_refused(copy: Path, edit, match: str) -> None:
@@ -98,7 +107,7 @@ def test_manifest_that_is_not_understood_is_refused(copy: Path, edit, match: str
         (lambda m: m["inputs"][0].update(shape=[1, 1, 3000]), "shape"),
         (lambda m: m["inputs"][0].update(scale=0.5), "scale"),
         (lambda m: m["outputs"][0].update(zero_point=99), "zero_point"),
-        (lambda m: m["outputs"].append({**m["outputs"][0], "name": "b", "kind": "attention"}), "outputs"),
+        (lambda m: m["outputs"].append(attention(m, 3000)), "outputs"),
     ],
 )
 def test_tensors_that_differ_from_the_manifest_are_refused(copy: Path, edit, match: str) -> None:
