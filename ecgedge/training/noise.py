@@ -6,7 +6,7 @@ Filtering is linear: the sum of a conditioned signal and conditioned noise is th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ecgedge.messages import Signal32
-    from ecgedge.training.recipe import Recipe
+    from ecgedge.training.recipe import AugmentationOptions, WindowOptions
 
 MAINS_HZ = (50.02, 60.02)
 """As grids are: never quite at 50 and 60, so that at half the model's rate no one phase decides."""
@@ -44,7 +44,23 @@ class Noise:
         return _piece(self.mains[rng.integers(len(self.mains))], n, rng)
 
 
-def load(root: Path, recipe: Recipe) -> Noise:
+class Disturbed(Protocol):
+    """What a recipe must tell of its disturbances."""
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """The conditioning specification."""
+
+    @property
+    def window(self) -> WindowOptions:
+        """The model's window."""
+
+    @property
+    def augmentation(self) -> AugmentationOptions | None:
+        """Strengths; None where nothing is mixed in."""
+
+
+def load(root: Path, recipe: Disturbed) -> Noise:
     """What the recipe's augmentation needs.
 
     Raises
@@ -63,7 +79,7 @@ def load(root: Path, recipe: Recipe) -> Noise:
     return Noise(sensor, mains(recipe) if options.mains else [])
 
 
-def mains(recipe: Recipe) -> list[Signal32]:
+def mains(recipe: Disturbed) -> list[Signal32]:
     """Twice a window of each mains frequency, sampled as the training records are, then conditioned."""
     t = np.arange(0, 2 * recipe.window.length_s, 1 / cinc2017.RATE_HZ)
     waves = (np.sin(2 * np.pi * hz * t) for hz in MAINS_HZ)

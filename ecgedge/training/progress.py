@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 
 REFRESH_S = 0.5
 BAR = 24
+RECORDS = {"inner_f1": "inner macro F1", "inner_accuracy": "accuracy"}
 _CLEAR = "\r\x1b[K"
 
 
@@ -21,10 +23,11 @@ class Progress(Callback):
     Parameters
     ----------
     epochs : of the whole run
+    words : what the figures of an epoch are called, by the names under which the module logs them
     """
 
-    def __init__(self, epochs: int) -> None:
-        self._epochs = epochs
+    def __init__(self, epochs: int, words: Mapping[str, str] = RECORDS) -> None:
+        self._epochs, self._words = epochs, words
         self._shown = sys.stderr.isatty() and os.environ.get("LOCAL_RANK", "0") == "0"
         self._began = self._refreshed = 0.0
         self._start: tuple[int, float] | None = None  # step and moment at which this process began
@@ -67,8 +70,8 @@ class Progress(Callback):
         figures = trainer.callback_metrics
         self.say(
             f"{self._epoch(trainer)}  loss {figures['train_loss']:.3f}  "
-            f"inner macro F1 {figures['inner_f1']:.3f}  accuracy {figures['inner_accuracy']:.3f}  "
-            f"{time.monotonic() - self._began:.0f} s"
+            + "".join(f"{word} {figures[name]:.3f}  " for name, word in self._words.items())
+            + f"{time.monotonic() - self._began:.0f} s"
         )
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:

@@ -40,11 +40,15 @@ class WindowOptions:
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Which records, which labels, and the share kept for inner validation."""
+    """Which records, which labels, and the share kept for inner validation.
+
+    ``inner_fold``: which of the shares that the training list falls into, from 1; None: the middle one.
+    """
 
     set: str
     revision: str
     inner_share: float
+    inner_fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,14 @@ _TABLES = {
 _T = TypeVar("_T")
 
 
-def _fill(kind: type[_T], table: dict[str, Any], where: str) -> _T:
+def fill(kind: type[_T], table: dict[str, Any], where: str) -> _T:
+    """Make a dataclass of a table whose keys and types are exactly its own; ``where`` names it in errors.
+
+    Raises
+    ------
+    DataError
+        For a key that is unknown or missing, or a value of another type.
+    """
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
     optional = {f.name for f in fields(kind) if {f.default, f.default_factory} != {MISSING}}  # type: ignore[arg-type]
     if odd := sorted((set(table) - known) | (known - optional - set(table))):
@@ -173,6 +184,11 @@ def _check(recipe: Recipe, where: str) -> None:
     right = {
         f"[data] set = {recipe.data.set!r}": (recipe.data.set in SETS, f"one of {list(SETS)}"),
         f"[data] inner_share = {recipe.data.inner_share}": (0 < recipe.data.inner_share <= 0.5, "0 to 0.5"),
+        f"[data] inner_fold = {recipe.data.inner_fold}": (
+            recipe.data.inner_fold is None
+            or 1 <= recipe.data.inner_fold <= round(1 / max(recipe.data.inner_share, 0.01)),
+            "1 to the number of shares",
+        ),
         f"[optimiser] epochs = {o.epochs}, batch = {o.batch}": (o.epochs > 0 and o.batch > 0, "above 0"),
         f"[optimiser] kind = {o.kind!r}": (o.kind in KINDS, f"one of {list(KINDS)}"),
         f"[optimiser] schedule = {o.schedule!r}": (o.schedule in SCHEDULES, f"one of {list(SCHEDULES)}"),
@@ -214,17 +230,22 @@ def _augmentation_rules(recipe: Recipe) -> dict[str, tuple[bool, str]]:
             not aside,
             "[augmentation]: the published steps do not tell where beats went",
         )
-    if ours is not None:
-        shares = dict.fromkeys(("polarity", "cut_out", "short_crop", "sensor_noise"), (0, 1, "0 to 1"))
-        factors = dict.fromkeys(("stretch", "gain"), (0, 0.9, "0 to 0.9"))
-        strengths = dict.fromkeys(("noise", "wander", "mains"), (0, math.inf, "0 or more"))
-        for name, (least, most, expected) in {**shares, **factors, **strengths}.items():
-            value = getattr(ours, name)
-            rules[f"[augmentation] {name} = {value}"] = (least <= value <= most, expected)
-        rules[f"[augmentation] snr_low_db = {ours.snr_low_db}, snr_high_db = {ours.snr_high_db}"] = (
-            ours.snr_low_db <= ours.snr_high_db,
-            "the lower one first",
-        )
+    return rules if ours is None else rules | strength_rules(ours)
+
+
+def strength_rules(ours: AugmentationOptions) -> dict[str, tuple[bool, str]]:
+    """What is said of each strength, whether it can be, and what would be right."""
+    rules: dict[str, tuple[bool, str]] = {}
+    shares = dict.fromkeys(("polarity", "cut_out", "short_crop", "sensor_noise"), (0, 1, "0 to 1"))
+    factors = dict.fromkeys(("stretch", "gain"), (0, 0.9, "0 to 0.9"))
+    strengths = dict.fromkeys(("noise", "wander", "mains"), (0, math.inf, "0 or more"))
+    for name, (least, most, expected) in {**shares, **factors, **strengths}.items():
+        value = getattr(ours, name)
+        rules[f"[augmentation] {name} = {value}"] = (least <= value <= most, expected)
+    rules[f"[augmentation] snr_low_db = {ours.snr_low_db}, snr_high_db = {ours.snr_high_db}"] = (
+        ours.snr_low_db <= ours.snr_high_db,
+        "the lower one first",
+    )
     return rules
 
 
@@ -236,6 +257,17 @@ def load(name_or_path: str) -> Recipe:
     DataError
         If it cannot be found or read, has a key unknown or missing, or a value that cannot be.
     """
+    return from_table(*read_table(name_or_path))
+
+
+def read_table(name_or_path: str) -> tuple[dict[str, Any], str]:
+    """The tables of a shipped recipe, by name, or of any recipe, by path; and the name of its file.
+
+    Raises
+    ------
+    DataError
+        If it cannot be found or read.
+    """
     path = Path(name_or_path)
     if path.suffix != ".toml":
         path = RECIPES / f"{name_or_path}.toml"
@@ -246,16 +278,16 @@ def load(name_or_path: str) -> Recipe:
         raise DataError(f"no recipe {name_or_path!r}", f"a .toml file or one of {shipped}") from None
     except ValueError as error:  # of TOML, or of UTF-8
         raise DataError(f"recipe {path.name} is not TOML ({error})") from None
-    return from_table(table, path.name)
+    return table, path.name
 
 
 def from_table(table: dict[str, Any], where: str) -> Recipe:
     """Make a recipe of nested tables; ``where`` names the file in errors."""
     inner: dict[str, Any] = {
-        key: _fill(kind, table[key], f"{where} [{key}]")
+        key: fill(kind, table[key], f"{where} [{key}]")
         for key, kind in _TABLES.items()
         if isinstance(table.get(key), dict)
     }
-    made = _fill(Recipe, {**table, **inner}, where)
+    made = fill(Recipe, {**table, **inner}, where)
     _check(made, where)
     return made

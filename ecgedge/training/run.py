@@ -7,6 +7,7 @@ the same command is given again.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,13 @@ def fit(
     if plan.start is not None:
         _start(module.net, plan.start, plan, out)
     folder = usable(out / plan.name)
-    kept, epoch = _kept(folder / "last.ckpt", plan)
+    last, epoch = kept(folder / "last.ckpt", plan.name, lambda table: _is_of(plan, table))
     progress = Progress(plan.optimiser.epochs)
     with hushed():
-        trainer = make_trainer(plan, folder, progress, devices, precision)
+        o = plan.optimiser
+        trainer = make_trainer(
+            folder, progress, devices, precision, epochs=o.epochs, seed=plan.seed, ema_decay=o.ema_decay
+        )
     batch, processes = plan.optimiser.batch, trainer.world_size
     if batch % processes:
         raise UsageError(f"a batch of {batch} on {processes} devices", "a batch that they can share")
@@ -107,7 +111,7 @@ def fit(
     batches = DataLoader(crops, batch // processes, sampler=order, drop_last=True, num_workers=workers)
     inner = DataLoader(WindowDataset(inner_set, plan), 128)
     with hushed(), interruptible():
-        trainer.fit(module, batches, inner, ckpt_path=kept, weights_only=False)
+        trainer.fit(module, batches, inner, ckpt_path=last, weights_only=False)
     path = out / f"{plan.name}.pt"
     if not trainer.is_global_zero:
         return path
@@ -176,8 +180,20 @@ def _earlier(name: str, role: str, plan: recipes.Recipe, out: Path) -> checkpoin
     return found
 
 
-def _kept(last: Path, plan: recipes.Recipe) -> tuple[str | None, int]:
-    """The checkpoint of an earlier, unfinished run of this very recipe, and how many epochs it has seen."""
+def kept(last: Path, name: str, is_own: Callable[[Any], bool]) -> tuple[str | None, int]:
+    """The checkpoint of an earlier, unfinished run of this very recipe, and how many epochs it has seen.
+
+    Parameters
+    ----------
+    last : where it would be
+    name : of the recipe
+    is_own : whether the recipe that a checkpoint holds is this one
+
+    Raises
+    ------
+    DataError
+        If there is a file of another recipe, or one that cannot be read.
+    """
     if not last.exists():
         return None, 0
     advice = f"Delete {last}, or choose another --out."
@@ -186,8 +202,8 @@ def _kept(last: Path, plan: recipes.Recipe) -> tuple[str | None, int]:
     except (pickle.UnpicklingError, RuntimeError, ValueError, LookupError, EOFError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{last.name} cannot be read ({reason})", "a kept training run", advice) from None
-    if not isinstance(content, dict) or not _is_of(plan, content.get("recipe")):
-        raise DataError(f"{last} was kept by a run of another recipe", plan.name, advice)
+    if not isinstance(content, dict) or not is_own(content.get("recipe")):
+        raise DataError(f"{last} was kept by a run of another recipe", name, advice)
     return str(last), int(content["epoch"]) + 1
 
 
@@ -239,5 +255,5 @@ def window_logits(net: nn.Module, windows: WindowDataset) -> tuple[Any, Any, Any
 def score(net: nn.Module, records: ConditionedSet, plan: recipes.Recipe) -> dict[str, Any]:
     """Figures over records, decided by the mean probability of their windows."""
     logits, _, record = window_logits(net, WindowDataset(records, plan))
-    means = metrics.mean_by_record(metrics.softmax(logits), record)
+    means = metrics.mean_by_record(metrics.softmax(logits), record, len(records.names))
     return metrics.summary(np.array(records.labels), means.argmax(axis=1), cinc2017.CLASSES)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ecgedge.training.progress import Progress
-    from ecgedge.training.recipe import Recipe
 
 # TensorBoard keeps to its own small file layer where it finds this name, in place of importing the whole of
 # TensorFlow where that is installed: seconds, and greetings on the terminal.
@@ -68,12 +67,20 @@ class StepSeeds(Callback):
 
 
 def make_trainer(
-    plan: Recipe, folder: Path, progress: Progress, devices: str | int, precision: str
+    folder: Path,
+    progress: Progress,
+    devices: str | int,
+    precision: str,
+    *,
+    epochs: int,
+    seed: int,
+    ema_decay: float,
 ) -> lightning.Trainer:
     """A trainer that keeps ``last.ckpt`` of every whole epoch, and its logs, in ``folder``.
 
     Parameters
     ----------
+    epochs, seed, ema_decay : of the recipe
     devices : how many graphics cards, or processes where there are none; ``auto``: all cards, or one process
     precision : a key of ``PRECISIONS``
 
@@ -86,7 +93,7 @@ def make_trainer(
         raise UsageError(f"precision {precision!r}", f"one of {', '.join(PRECISIONS)}")
     try:
         return lightning.Trainer(
-            max_epochs=plan.optimiser.epochs,
+            max_epochs=epochs,
             accelerator="auto",
             devices=devices,
             precision=PRECISIONS[precision],
@@ -96,8 +103,8 @@ def make_trainer(
             gradient_clip_val=5.0,
             plugins=[InOneStep()],
             callbacks=[
-                StepSeeds(plan.seed),
-                EMAWeightAveraging(decay=plan.optimiser.ema_decay),
+                StepSeeds(seed),
+                EMAWeightAveraging(decay=ema_decay),
                 ModelCheckpoint(
                     folder,
                     filename="last",
