@@ -21,6 +21,7 @@ STAGES = {
     "rpeaks",
     "quality",
     "windows",
+    "beat_windows",
     "features",
     "verdict",
     "rhythm",

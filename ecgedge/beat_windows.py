@@ -1,0 +1,288 @@
+"""Conditioned signal and beats of a stretch -> windows of neighbouring beats for a model that classes beats.
+
+A window holds ``beats`` places for beats in a row; those at ``emit`` are reported by it, the others are
+their surroundings. The first window reports the first beats of the stretch, the next one the beats behind
+them: every beat is reported exactly once. Places before the stretch's first beat or behind its last are empty
+(zeros). The rule is the same in training and in the stream, and no figure of a window depends on how the
+signal was cut.
+
+A beat is told against what is ordinary for this person now, not against a record: its piece of signal is
+measured in standard deviations of the running template (the median over the latest beats), the difference
+from that template stands beside it, and its RR intervals are told as shares of the running median.
+
+What each place holds (see ``BeatWindow``), by kind of input:
+
+* ``beat-segments``: signal around the R peak, without its mean, over the template's standard deviation;
+* ``beat-deviations``: the same minus the template;
+* ``beat-intervals``: figures of RR intervals and height, see ``INTERVALS``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecgedge.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from ecgedge.messages import Beat, Floats, Signal32
+
+KINDS = ("beat-segments", "beat-deviations", "beat-intervals")
+INTERVALS = (
+    "RR before / running median",
+    "RR behind / running median",
+    "RR before / mean of the four before it",
+    "RR before / the one before it",
+    "spread of the running RR intervals",
+    "running median / 0.8 s",
+    "height / running median",
+    "a beat is there",
+)
+"""Columns of ``beat-intervals``: natural logarithms of ratios, 0 where an interval is unknown; the spread is
+the median change from one RR interval to the next, as a share; the last is 1, and 0 at an empty place."""
+KEPT_S = 20.0
+"""Signal is kept for so long: a beat comes at most some seconds behind it."""
+_USUAL_RR_S = 0.8
+_LIMIT = 1.0  # of the figures of intervals
+_LOCAL = 4
+_TINY = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class BeatSpec:
+    """How a bundle wants its windows of beats.
+
+    Raises
+    ------
+    BundleError
+        For figures that no window can have.
+    """
+
+    rate_hz: float
+    """Of the conditioned signal."""
+    beats: int
+    """Places in a window."""
+    emit: tuple[int, int]
+    """First place that is reported, and one past the last."""
+    before_s: float
+    after_s: float
+    """Signal before and after the R peak."""
+    template_beats: int
+    """Latest beats whose median is the template."""
+    rhythm_beats: int
+    """Latest RR intervals whose median is the running one."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "emit", tuple(self.emit))  # of JSON or TOML, a list
+        first, last = self.emit
+        if not 0 <= first < last <= self.beats:
+            raise BundleError(f"window of {self.beats} beats that reports {list(self.emit)}", "places in it")
+        if min(self.before_s, self.after_s) <= 0 or self.rate_hz <= 0:
+            raise BundleError(f"window with {self.before_s} s before, {self.after_s} s after", "above 0")
+        if self.template_beats < self.beats or self.rhythm_beats < self.beats:
+            raise BundleError(
+                f"running medians of {self.template_beats} and {self.rhythm_beats} beats",
+                f"{self.beats} or more, as in the window",
+            )
+
+    @property
+    def samples(self) -> int:
+        """Of a beat's segment."""
+        return round(self.before_s * self.rate_hz) + round(self.after_s * self.rate_hz)
+
+    @property
+    def reported(self) -> int:
+        """Most beats that a window reports."""
+        return self.emit[1] - self.emit[0]
+
+    def shape(self, kind: str) -> tuple[int, int]:
+        """Rows and columns of an input."""
+        return self.beats, len(INTERVALS) if kind == "beat-intervals" else self.samples
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BeatWindow:
+    """Beats in a row, ready for a model; float32, empty places are zeros."""
+
+    beats: tuple[Beat, ...]
+    """Those that are reported: rows 0, 1, ... of the model's output; the other rows mean nothing."""
+    places: tuple[int, int]
+    """First place of the window that holds a beat, and one past the last."""
+    segments: Signal32
+    """Shape (places, samples), in standard deviations of the template."""
+    deviations: Signal32
+    """Difference from the template, shape (places, samples), same unit."""
+    intervals: Signal32
+    """Shape (places, len(INTERVALS))."""
+    last: Beat
+    """The latest beat that the window needs, reported or not."""
+    signal_needed: int
+    """How many samples of conditioned signal, from the start of the stretch, the window needs."""
+
+
+def make_inputs(entries: list[dict[str, Any]], window: BeatWindow) -> dict[str, Signal32]:
+    """Tensors by the input's name, float32, clipped to +-``clip``, in the ``shape`` of its description."""
+    parts = dict(zip(KINDS, (window.segments, window.deviations, window.intervals), strict=True))
+    return {
+        entry["name"]: parts[entry["kind"]].clip(-entry["clip"], entry["clip"]).reshape(entry["shape"])
+        for entry in entries
+    }
+
+
+class BeatWindower:
+    """Windows of one stretch.
+
+    Parameters
+    ----------
+    spec : the bundle's windows
+    first : stream sample of the stretch's first sample
+    rate_in_hz : stream samples per second
+    """
+
+    def __init__(self, spec: BeatSpec, first: int, rate_in_hz: float) -> None:
+        self._spec, self._first = spec, first
+        self._rate_in, self._ratio = rate_in_hz, spec.rate_hz / rate_in_hz
+        self._before = round(spec.before_s * spec.rate_hz)
+        self._samples = spec.samples
+        self._kept = round(KEPT_S * spec.rate_hz)
+        self._signal: Signal32 = np.empty(0, dtype=np.float32)
+        self._base = 0  # sample of the stretch at the buffer's start
+        self._waiting: list[Beat] = []  # whose signal is not all there
+        self._beats: list[Beat] = []
+        self._segments: list[Signal32] = []
+        self._dropped = 0  # beats before the first of these two
+        self._next = 0  # number of the first beat that the next window reports
+
+    def push(self, signal: Signal32, beats: Sequence[Beat] = ()) -> list[BeatWindow]:
+        """Take conditioned signal, shape (n,), float32, and beats, in order; return what is certain."""
+        self._signal = np.concatenate((self._signal, signal))
+        self._waiting += beats
+        total = self._base + self._signal.size
+        done = 0
+        while done < len(self._waiting) and self._needed(self._waiting[done]) <= total:
+            self._take(self._waiting[done])
+            done += 1
+        del self._waiting[:done]
+        drop = self._signal.size - self._kept
+        if drop > self._kept:  # not at every push
+            self._signal = self._signal[drop:]
+            self._base += drop
+        first, last = self._spec.emit
+        out = []
+        while self._dropped + len(self._beats) >= self._next + self._spec.beats - first:
+            out.append(self._window(self._spec.beats - last))
+        return out
+
+    def finish(self) -> list[BeatWindow]:
+        """The stretch has ended: the beats that no window has reported."""
+        for beat in self._waiting:
+            self._take(beat)
+        self._waiting = []
+        out = []
+        while (left := self._dropped + len(self._beats) - self._next) > 0:
+            behind = max(0, min(left - self._spec.reported, self._spec.beats - self._spec.emit[1]))
+            out.append(self._window(behind))
+        return out
+
+    def _place(self, beat: Beat) -> tuple[int, float]:
+        """Where a beat's segment begins in the conditioned signal, whole samples and the rest (0-1)."""
+        at = (beat.sample - self._first) * self._ratio - self._before
+        whole = int(np.floor(at))
+        return whole, at - whole
+
+    def _needed(self, beat: Beat) -> int:
+        return self._place(beat)[0] + self._samples + 2
+
+    def _take(self, beat: Beat) -> None:
+        """Cut out a beat's segment, its R peak on a sample (cubic through four samples, Catmull and Rom)."""
+        begin, t = self._place(beat)
+        n = self._samples
+        begin -= self._base + 1
+        if begin >= 0 and begin + n + 3 <= self._signal.size:
+            around = self._signal[begin : begin + n + 3].astype(np.float64)
+        else:  # beyond its ends the signal stays at its first and last value
+            places = np.arange(begin, begin + n + 3).clip(0, max(0, self._signal.size - 1))
+            around = self._signal[places].astype(np.float64) if self._signal.size else np.zeros(n + 3)
+        weights = (
+            t * (-0.5 + t * (1 - 0.5 * t)),
+            1 + t * t * (1.5 * t - 2.5),
+            t * (0.5 + t * (2 - 1.5 * t)),
+            t * t * (0.5 * t - 0.5),
+        )
+        cut = np.correlate(around, weights, "valid")
+        self._beats.append(beat)
+        self._segments.append((cut - np.add.reduce(cut) / n).astype(np.float32))
+
+    def _window(self, behind: int) -> BeatWindow:
+        """The next window, with ``behind`` beats after those that it reports."""
+        spec = self._spec
+        reported = min(spec.reported, self._dropped + len(self._beats) - self._next)
+        stop = self._next + reported + behind - self._dropped  # of the kept beats
+        at = self._next - self._dropped
+        begin = max(0, at - spec.emit[0])
+        place = spec.emit[0] - (at - begin)
+        places = (place, place + stop - begin)
+        inside = slice(*places)
+        latest = np.array(self._segments[max(0, stop - spec.template_beats) : stop])
+        template = _middle(latest)
+        scale = max(float(template.std()), _TINY)
+        segments, deviations = (np.zeros(spec.shape(kind), dtype=np.float32) for kind in KINDS[:2])
+        own = latest[begin - stop :]
+        segments[inside] = own / scale
+        deviations[inside] = (own - template) / scale
+        intervals = np.zeros(spec.shape("beat-intervals"), dtype=np.float32)
+        intervals[inside] = self._intervals(begin, stop)
+        last = self._beats[stop - 1]
+        window = BeatWindow(
+            beats=tuple(self._beats[at : at + reported]),
+            places=places,
+            segments=segments,
+            deviations=deviations,
+            intervals=intervals,
+            last=last,
+            signal_needed=self._needed(last),
+        )
+        self._next += reported
+        kept = max(spec.template_beats, spec.rhythm_beats + _LOCAL + 1)
+        drop = max(0, self._next - self._dropped - kept)
+        del self._beats[:drop], self._segments[:drop]
+        self._dropped += drop
+        return window
+
+    def _intervals(self, begin: int, stop: int) -> Floats:
+        """Figures of the kept beats from ``begin`` to ``stop``, shape (stop - begin, len(INTERVALS))."""
+        start = max(0, stop - self._spec.rhythm_beats - 1)
+        beats = self._beats[start:stop]
+        rr = np.diff([beat.sample for beat in beats]) / self._rate_in
+        out = np.zeros((stop - begin, len(INTERVALS)))
+        out[:, 7] = 1.0
+        heights = np.abs([beat.height for beat in beats])
+        out[:, 6] = np.log((heights[begin - start :] + _TINY) / (_middle(heights) + _TINY))
+        if rr.size:
+            x = np.log(np.maximum(rr, 0.01) / _USUAL_RR_S)
+            middle = _middle(x)
+            step = np.diff(x)
+            # Of the interval before each of these beats; the first beat of the stretch has none.
+            missing = int(begin == start)
+            k = np.arange(begin - start + missing, stop - start) - 1
+            out[missing:, 0] = x[k] - middle
+            out[:-1, 1] = x[begin - start :] - middle
+            before = np.concatenate(([0.0], np.cumsum(x)))
+            local = np.maximum(k - _LOCAL, 0)
+            mean = (before[k] - before[local]) / np.maximum(k - local, 1)
+            out[missing:, 2] = np.where(k > 0, x[k] - mean, 0.0)
+            out[missing:, 3] = np.where(k > 0, x[k] - x[k - 1], 0.0)
+            out[:, 4] = _middle(np.abs(step)) if step.size else 0.0
+            out[:, 5] = middle
+        return out.clip(-_LIMIT, _LIMIT)
+
+
+def _middle(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Upper median along the first axis; numpy's own costs several times as much."""
+    return np.asarray(np.sort(values, axis=0)[len(values) // 2])
