@@ -21,7 +21,7 @@ import torch
 from ecgedge.bundle import open_bundle
 from ecgedge.classifier import Classifier
 from ecgedge.datasets import cinc2017
-from ecgedge.errors import DataError
+from ecgedge.errors import DataError, MissingExtraError
 from ecgedge.golden import verify
 from ecgedge.models import build
 from ecgedge.training import checkpoint
@@ -57,7 +57,7 @@ def test_it_prints_its_own_lines_and_no_others(exported: tuple[Path, str, str]) 
         r"converted: float \d+ bytes, int8 \d+ bytes",
         r"gate passed: parity \d\.\de-\d\d, equal decisions [01]\.\d{4}",
         *(rf"{part} +{kind} +accuracy 0\.\d{{4}}  macro F1 0\.\d{{4}}" for part, kind in rows),
-        rf"bundle written: {SHIPPED}, \d+ bytes",
+        rf"bundle written: {SHIPPED}, \d+ bytes, in {re.escape(str(folder))}",
     ]
     lines = printed.splitlines()
     assert len(lines) == len(patterns), printed
@@ -175,11 +175,41 @@ def test_a_checkpoint_of_another_net_or_name(capfd, monkeypatch, own_checkpoints
     content = {"format": 1, "inner": {}, "state": state}
     recipe = {**dataclasses.asdict(plan), "architecture": "resnet"}
     torch.save({**content, "recipe": recipe}, own_checkpoints / "x.pt")
-    assert "'resnet'" in refused(capfd, monkeypatch, "x", "--data", str(own_checkpoints))[0]
+    said, _ = refused(capfd, monkeypatch, str(own_checkpoints / "x.pt"), "--data", str(own_checkpoints))
+    assert "'resnet'" in said
     fine = build(plan.architecture, plan.net).state_dict()
     checkpoint.save(own_checkpoints / "x.pt", fine, plan, {})
     said, _ = refused(capfd, monkeypatch, "x", "--data", str(own_checkpoints))
     assert f"x.pt holds '{SHIPPED}'" in said
+    checkpoint.save(own_checkpoints / "x.pt", fine, dataclasses.replace(plan, task="poetry"), {})
+    said, _ = refused(capfd, monkeypatch, str(own_checkpoints / "x.pt"), "--data", str(own_checkpoints))
+    assert "x.pt is a model for the task 'poetry'" in said
+    torch.save({**content, "recipe": ["x"]}, own_checkpoints / "x.pt")
+    assert "no recipe" in refused(capfd, monkeypatch, "x", "--data", str(own_checkpoints))[0]
+
+
+def test_a_checkpoint_by_its_path(capfd, monkeypatch, tmp_path: Path) -> None:
+    """It may be called as it likes; what comes after the checkpoint is the same."""
+    copy = tmp_path / "mine.pt"
+    copy.write_bytes((ROOT / "export" / "checkpoints" / f"{SHIPPED}.pt").read_bytes())
+    said, _ = refused(capfd, monkeypatch, str(copy), "--data", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert "cinc2017" in said
+    said, code = refused(capfd, monkeypatch, str(tmp_path / "none.pt"), "--data", str(tmp_path))
+    assert "no checkpoint none.pt" in said
+    assert code == DataError.exit_code
+
+
+@pytest.mark.parametrize(("package", "extra"), [("torch", "train"), ("onnx2tf", "export")])
+def test_a_missing_extra_is_one_line(package: str, extra: str, tmp_path: Path) -> None:
+    """A process in which the package cannot be found, as without the extra."""
+    hidden = f"import sys; sys.modules[{package!r}] = None; sys.argv = ['export', {SHIPPED!r}]; "
+    words = [sys.executable, "-c", hidden + "from export.__main__ import main; main()"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == MissingExtraError.exit_code
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"export: this command needs {package}, which is not installed")
+    assert done.stderr.count("\n") == 1
+    assert f"pip install '.[{extra}]'" in done.stderr
 
 
 # ---- the converters' chatter

@@ -26,8 +26,8 @@ from ecgedge.training import checkpoint
 from ecgedge.training import recipe as recipes
 from ecgedge.training.data import ConditionedSet, WindowDataset, condition
 from ecgedge.training.recipe import Recipe
-from export import __main__ as command
-from export import gate, manifest, to_onnx, to_tflite
+from export import gate, manifest, rhythm, to_onnx, to_tflite
+from export.convert import convert
 from export.quiet import quiet
 
 SECONDS = 4.0
@@ -53,7 +53,7 @@ def patient(plan: Recipe) -> ConditionedSet:
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[checkpoint.Checkpoint, command.Scored, bytes, bytes]:
+def made() -> tuple[checkpoint.Checkpoint, rhythm.Scored, bytes, bytes]:
     """An untrained net with norms fitted to its windows; its windows and logits; float and int8 models."""
     plan = small()
     torch.manual_seed(0)
@@ -66,8 +66,8 @@ def made() -> tuple[checkpoint.Checkpoint, command.Scored, bytes, bytes]:
         net.classify.weight *= 5
         net.train()(*batch)
     trained = checkpoint.Checkpoint(net.eval(), plan, {})
-    scored = command.score(trained, patient(plan))
-    return trained, scored, *command.convert(trained, scored.windows)
+    scored = rhythm.score(trained, patient(plan))
+    return trained, scored, *convert(trained.net, scored.windows)
 
 
 def test_the_float_model_is_the_net(made) -> None:

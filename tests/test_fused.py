@@ -340,7 +340,8 @@ def made() -> Any:
     pytest.importorskip("tensorflow", reason="needs the extra 'export'")
     pytest.importorskip("onnx2tf", reason="needs the extra 'export'")
     from ecgedge.training.data import WindowDataset
-    from export import __main__ as command
+    from export import rhythm
+    from export.convert import convert
 
     plan = small()
     torch.manual_seed(0)
@@ -357,8 +358,8 @@ def made() -> Any:
         net.classify.weight *= 5
         net.train()(*batch)
     trained = checkpoint.Checkpoint(net.eval(), plan, {})
-    scored = command.score(trained, records)
-    return trained, scored, *command.convert(trained, scored.windows)
+    scored = rhythm.score(trained, records)
+    return trained, scored, *convert(trained.net, scored.windows)
 
 
 @pytest.mark.slow

@@ -48,6 +48,40 @@ def load(path: Path) -> Checkpoint:
     DataError
         If it is missing, no checkpoint of ours, or of another architecture than its recipe says.
     """
+    content = _read(path)
+    recipe = recipes.from_table(content["recipe"], path.name)
+    net = build(recipe.architecture, recipe.net)
+    try:
+        net.load_state_dict(content["state"])
+    except (RuntimeError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path.name} does not fit its recipe ({reason})", recipe.architecture) from None
+    return Checkpoint(net.eval(), recipe, content["inner"])
+
+
+def name_and_task(path: Path) -> tuple[str, str]:
+    """What a checkpoint's recipe is called and for; its net is not built.
+
+    Raises
+    ------
+    DataError
+        If it is missing or no checkpoint of ours.
+    """
+    table = _read(path)["recipe"]
+    name, task = (table.get(key) if isinstance(table, dict) else None for key in ("name", "task"))
+    if not (isinstance(name, str) and isinstance(task, str)):
+        raise DataError(f"{path.name} holds no recipe with a name and a task", "an ecgedge checkpoint")
+    return name, task
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A checkpoint's four entries.
+
+    Raises
+    ------
+    DataError
+        If it is missing or no checkpoint of ours.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -57,11 +91,4 @@ def load(path: Path) -> Checkpoint:
         raise DataError(f"{path.name} cannot be read ({reason})", "an ecgedge checkpoint") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT or set(content) != _KEYS:
         raise DataError(f"{path.name} is another kind of file", f"an ecgedge checkpoint of format {FORMAT}")
-    recipe = recipes.from_table(content["recipe"], path.name)
-    net = build(recipe.architecture, recipe.net)
-    try:
-        net.load_state_dict(content["state"])
-    except (RuntimeError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path.name} does not fit its recipe ({reason})", recipe.architecture) from None
-    return Checkpoint(net.eval(), recipe, content["inner"])
+    return content
