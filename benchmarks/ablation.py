@@ -166,7 +166,7 @@ def scored(path: Path, name: str, test: ConditionedSet) -> report.Json:
     trained = checkpoint.load(path)
     logits, label, record = run.window_logits(trained.net, WindowDataset(test, trained.recipe))
     if name == "cinc2017":
-        told = metrics.mean_by_record(metrics.softmax(logits), record).argmax(axis=1)
+        told = metrics.mean_by_record(metrics.softmax(logits), record, len(test.names)).argmax(axis=1)
         return {"all": figures(np.array(test.labels), told, cinc2017.CLASSES)}
     told = logits.argmax(axis=1)
     other = np.array([test.names[k] != SAME_PERSON for k in record])

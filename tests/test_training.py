@@ -36,7 +36,7 @@ from ecgedge.datasets.record import Record
 from ecgedge.errors import DataError, UsageError
 from ecgedge.frontend import Consumer, Frontend, Prepared
 from ecgedge.messages import Board, SampleBlock, Segment
-from ecgedge.training import checkpoint, metrics, run
+from ecgedge.training import checkpoint, metrics, run, variants
 from ecgedge.training import recipe as recipes
 from ecgedge.training.augment import Augmenter
 from ecgedge.training.data import (
@@ -116,6 +116,7 @@ def test_an_unknown_recipe_lists_the_known_ones(name: str) -> None:
         ("class_weights = [0.6", 'class_weights = ["a"', "class_weights"),
         ('set = "cinc2017"', 'set = "cinc2018"', "cinc2018"),
         ("inner_share = 0.25", "inner_share = 0", "inner_share"),
+        ("inner_share = 0.25", "inner_share = 0.25\ninner_fold = 5", "inner_fold = 5"),
         ("minimum_s = 9.0", "minimum_s = 31.0", "minimum_s"),
         ("highpass_hz = 0.5", "highpass_hz = 60", "preprocessing"),
         ("lowpass_hz = 40.0\n", "", "lowpass_hz"),
@@ -158,6 +159,37 @@ def test_inner_split_depends_on_neither_order_nor_luck() -> None:
     fit, inner = inner_split(names, labels, 0.1)
     again = inner_split(names[::-1], labels[::-1], 0.1)
     assert (set(fit), set(inner)) == (set(again[0]), set(again[1]))
+
+
+def test_folds_leave_every_record_out_once_and_the_usual_split_is_the_middle_one() -> None:
+    names = [f"A{i:05d}" for i in range(203)]
+    labels = [i % 3 for i in range(203)]
+    parts = [inner_split(names, labels, 1 / 5, fold) for fold in range(1, 6)]
+    assert sorted(name for _, inner in parts for name in inner) == names
+    assert all(sorted(fit + inner) == names for fit, inner in parts)
+    assert parts[2] == inner_split(names, labels, 1 / 5)
+    of = dict(zip(names, labels, strict=True))
+    counts = np.array([np.bincount([of[n] for n in inner]) for _, inner in parts])
+    assert (np.ptp(counts, axis=0) <= 1).all(), "every class is shared out evenly"
+
+
+def test_another_seed_or_fold_is_another_run(tmp_path: Path) -> None:
+    plan = recipes.load("efficientecg-s")
+    again = variants.with_seed(variants.with_fold(plan, 2, 5), 7)
+    assert (again.name, again.seed) == ("efficientecg-s-fold2of5-seed7", 7)
+    assert (again.data.inner_share, again.data.inner_fold) == (0.2, 2)
+    assert plan.distillation is not None
+    assert again.distillation is not None
+    assert again.distillation.teachers == [f"{name}-fold2of5" for name in plan.distillation.teachers]
+    same = ("net", "optimiser", "augmentation", "window", "preprocessing", "inputs")
+    assert all(getattr(again, key) == getattr(plan, key) for key in same)
+    assert recipes.from_table(dataclasses.asdict(again), "kept") == again
+
+
+@pytest.mark.parametrize("words", ["0/5", "6/5", "1/1", "1/51", "2", "a/b", "-1/5", "1/5/2", ""])
+def test_a_fold_that_cannot_be_is_refused(words: str) -> None:
+    with pytest.raises(UsageError, match="fold"):
+        variants.with_fold(recipes.load(PLAIN), *variants.fold_of(words))
 
 
 def test_training_never_reads_a_validation_record(
@@ -322,10 +354,11 @@ def test_record_means_and_softmax() -> None:
     logits = np.random.default_rng(0).normal(size=(7, 4)) * 100
     mine = metrics.softmax(logits)
     np.testing.assert_allclose(mine, torch.from_numpy(logits).softmax(dim=1).numpy(), atol=1e-12)
-    record = np.array([0, 1, 1, 2, 2, 2, 0])
-    means = metrics.mean_by_record(mine, record)
-    for number in range(3):
+    record = np.array([0, 1, 1, 3, 3, 3, 0])
+    means = metrics.mean_by_record(mine, record, 5)
+    for number in (0, 1, 3):
         np.testing.assert_allclose(means[number], mine[record == number].mean(axis=0))
+    assert means[[2, 4]].tolist() == [[0, 0, 0, 1]] * 2, "too short for a window: told noisy"
 
 
 def test_the_watched_figures_are_over_records(plan: recipes.Recipe) -> None:
@@ -338,6 +371,10 @@ def test_the_watched_figures_are_over_records(plan: recipes.Recipe) -> None:
     module.on_validation_epoch_end()
     assert logged["inner_accuracy"] == 1.0
     assert module._seen == []
+    # Record 1 may be too short for a window, and its class may not be the first.
+    module._seen = [(probability, label, torch.tensor([0, 0, 0, 2]))]
+    module.on_validation_epoch_end()
+    assert logged["inner_accuracy"] == 1.0
 
 
 # ---- checkpoints

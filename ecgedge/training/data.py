@@ -56,17 +56,20 @@ class ConditionedSet:
         return within(self.contexts[record], window.time_s, window.seconds)
 
 
-def inner_split(names: list[str], labels: list[int], share: float) -> tuple[list[str], list[str]]:
+def inner_split(
+    names: list[str], labels: list[int], share: float, fold: int | None = None
+) -> tuple[list[str], list[str]]:
     """Split training records by class, ``share`` of each for inner validation.
 
     Every k-th record of a class in name order goes to the inner part, so that the split needs no seed and
-    is the same on every machine.
+    is the same on every machine. ``fold``, from 1, says with which record that begins; None: in the middle.
     """
     step = round(1 / share)
+    first = step // 2 if fold is None else fold - 1
     inner: set[str] = set()
     for label in sorted(set(labels)):
         mine = sorted(name for name, other in zip(names, labels, strict=True) if other == label)
-        inner.update(mine[step // 2 :: step])
+        inner.update(mine[first::step])
     return [n for n in names if n not in inner], [n for n in names if n in inner]
 
 

@@ -117,13 +117,16 @@ def _picks(records: int, resamples: int) -> Iterator[Labels]:
         yield rng.integers(0, records, records)
 
 
-def mean_by_record(probabilities: Floats, record: Labels) -> Floats:
-    """Mean of the windows' probabilities, shape (windows, classes), for each record number."""
-    n = int(record.max()) + 1
-    sums = np.zeros((n, probabilities.shape[1]))
+def mean_by_record(probabilities: Floats, record: Labels, records: int) -> Floats:
+    """Mean of the windows' probabilities, shape (windows, classes), for each of the records.
+
+    A record that is too short for any window is told noisy, which is the last class.
+    """
+    sums = np.zeros((records, probabilities.shape[1]))
     np.add.at(sums, record, probabilities)
-    means: Floats = sums / np.bincount(record, minlength=n)[:, None]
-    return means
+    windows = np.bincount(record, minlength=records)[:, None]
+    noisy = np.eye(probabilities.shape[1])[-1]
+    return np.asarray(np.where(windows > 0, sums / np.maximum(windows, 1), noisy))
 
 
 def softmax(logits: Floats) -> Floats:

@@ -103,10 +103,12 @@ class WindowClassifier(lightning.LightningModule):
         """Score whole records."""
         probability, label, record = (torch.cat(part) for part in zip(*self._seen, strict=True))
         self._seen.clear()
-        n, classes = int(record.max()) + 1, probability.shape[1]
-        mean = torch.zeros(n, classes, device=probability.device).index_add_(0, record, probability)
+        # Some records may be too short for any window.
+        there, place = record.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+        n, classes = len(there), probability.shape[1]
+        mean = torch.zeros(n, classes, device=probability.device).index_add_(0, place, probability)
         reference = torch.zeros(n, dtype=torch.long, device=label.device)
-        reference[record] = label
+        reference[place] = label
         decided = mean.argmax(dim=1)
         f1 = multiclass_f1_score(decided, reference, classes, average="macro")
         accuracy = multiclass_accuracy(decided, reference, classes, average="micro")
