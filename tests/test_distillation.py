@@ -62,6 +62,19 @@ def test_a_run_learns_from_the_checkpoint_of_an_earlier_one(cinc_like: Path, tmp
     assert any(not torch.equal(alone[name], value) for name, value in made.net.state_dict().items())
 
 
+def test_a_run_does_not_go_on_with_a_teacher_that_was_trained_anew(cinc_like: Path, tmp_path: Path) -> None:
+    run.train(str(tiny(tmp_path)), cinc_like, tmp_path)
+    recipe = str(taught(tmp_path))
+    path = run.train(recipe, cinc_like, tmp_path)
+    first = path.read_bytes()
+    assert run.train(recipe, cinc_like, tmp_path).read_bytes() == first, "the same teacher: the same again"
+    run.train(str(tiny(tmp_path, seed=5)), cinc_like, tmp_path / "other")
+    (tmp_path / "other" / "tiny.pt").replace(tmp_path / "tiny.pt")
+    with pytest.raises(DataError, match=r"learned from another tiny; .*Delete .*last\.ckpt") as caught:
+        run.train(recipe, cinc_like, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_teacher_that_is_missing_or_saw_other_windows_is_named(cinc_like: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no checkpoint tiny\.pt.*Train it first"):
         run.train(str(taught(tmp_path)), cinc_like, tmp_path)

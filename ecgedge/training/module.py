@@ -42,11 +42,19 @@ class Loss(nn.Module):
 
 
 class WindowClassifier(lightning.LightningModule):
-    """Cross-entropy over windows; validation over records (mean probability of a record's windows)."""
+    """Cross-entropy over windows; validation over records (mean probability of a record's windows).
+
+    Parameters
+    ----------
+    recipe : of the net
+    teachers : nets to learn from
+    """
 
     def __init__(self, recipe: Recipe, teachers: list[nn.Module] | None = None) -> None:
         super().__init__()
         self.recipe = recipe
+        self.earlier: dict[str, str] = {}
+        """SHA-256 of the nets that the run learns or starts from, by name."""
         # A plain list hides them from Lightning: they are neither trained nor averaged nor kept.
         self._teachers = [_fast(net).eval().requires_grad_(False) for net in teachers or []]
         self.net = _fast(build(recipe.architecture, recipe.net))
@@ -115,8 +123,9 @@ class WindowClassifier(lightning.LightningModule):
         self.log_dict({"inner_f1": f1, "inner_accuracy": accuracy}, prog_bar=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the recipe beside the weights, so that no other recipe goes on from them."""
+        """Keep recipe and earlier nets beside the weights, so that no other run goes on from them."""
         checkpoint["recipe"] = dataclasses.asdict(self.recipe)
+        checkpoint["earlier"] = self.earlier
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule of the recipe; no decay on norms and biases."""

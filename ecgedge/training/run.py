@@ -6,6 +6,7 @@ the same command is given again.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -93,8 +94,9 @@ def fit(
     module = WindowClassifier(plan, _teachers(plan, out))
     if plan.start is not None:
         _start(module.net, plan.start, plan, out)
+    module.earlier = _hashes(plan, out)
     folder = usable(out / plan.name)
-    last, epoch = kept(folder / "last.ckpt", plan.name, lambda table: _is_of(plan, table))
+    last, epoch = kept(folder / "last.ckpt", plan.name, lambda table: _is_of(plan, table), module.earlier)
     progress = Progress(plan.optimiser.epochs)
     with hushed():
         o = plan.optimiser
@@ -157,6 +159,12 @@ def _teachers(plan: recipes.Recipe, out: Path) -> list[nn.Module]:
     return [_earlier(name, "teacher", plan, out).net for name in wanted]
 
 
+def _hashes(plan: recipes.Recipe, out: Path) -> dict[str, str]:
+    """SHA-256 of the nets that the run learns or starts from, by name."""
+    names = [*(plan.distillation.teachers if plan.distillation else []), *([plan.start] if plan.start else [])]
+    return {name: hashlib.sha256((out / f"{name}.pt").read_bytes()).hexdigest() for name in names}
+
+
 def _start(net: nn.Module, name: str, plan: recipes.Recipe, out: Path) -> None:
     """Take over the weights that an earlier run ended with."""
     earlier = _earlier(name, "start", plan, out)
@@ -180,7 +188,9 @@ def _earlier(name: str, role: str, plan: recipes.Recipe, out: Path) -> checkpoin
     return found
 
 
-def kept(last: Path, name: str, is_own: Callable[[Any], bool]) -> tuple[str | None, int]:
+def kept(
+    last: Path, name: str, is_own: Callable[[Any], bool], earlier: dict[str, str] | None = None
+) -> tuple[str | None, int]:
     """The checkpoint of an earlier, unfinished run of this very recipe, and how many epochs it has seen.
 
     Parameters
@@ -188,11 +198,12 @@ def kept(last: Path, name: str, is_own: Callable[[Any], bool]) -> tuple[str | No
     last : where it would be
     name : of the recipe
     is_own : whether the recipe that a checkpoint holds is this one
+    earlier : SHA-256 of the nets that the run learns or starts from, by name
 
     Raises
     ------
     DataError
-        If there is a file of another recipe, or one that cannot be read.
+        If there is a file of another recipe or of other earlier nets, or one that cannot be read.
     """
     if not last.exists():
         return None, 0
@@ -204,6 +215,11 @@ def kept(last: Path, name: str, is_own: Callable[[Any], bool]) -> tuple[str | No
         raise DataError(f"{last.name} cannot be read ({reason})", "a kept training run", advice) from None
     if not isinstance(content, dict) or not is_own(content.get("recipe")):
         raise DataError(f"{last} was kept by a run of another recipe", name, advice)
+    now = earlier or {}
+    before = content.get("earlier", now)  # runs of older versions do not tell
+    if changed := [net for net in now if before.get(net) != now[net]]:
+        found = f"{last} was kept by a run that learned from another {' and '.join(changed)}"
+        raise DataError(found, "the nets that are there now", advice)
     return str(last), int(content["epoch"]) + 1
 
 
