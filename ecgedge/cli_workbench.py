@@ -12,8 +12,10 @@ from ecgedge.errors import UsageError
 from ecgedge.extras import needed
 
 _ROOT = typer.Option("--root", metavar="DIR", help="Folder with the data sets. [ECGEDGE_DATA]")
-_SET = typer.Option("--data", metavar="NAME", help="Data set.")
-_SPLIT = typer.Option("--split", metavar="NAME", help="inner: for choosing; validation: for the final table.")
+_SET = typer.Option("--data", metavar="NAME", help="Data set. [the one of the model's task]")
+_SPLIT = typer.Option(
+    "--split", metavar="NAME", help="inner: for choosing; validation or test: for the final table."
+)
 
 
 _RECIPES = sorted(path.stem for path in (Path(__file__).parent / "training" / "recipes").glob("*.toml"))
@@ -62,8 +64,10 @@ def train(
     if devices != "auto" and not (devices.isdecimal() and int(devices) > 0):
         raise UsageError(f"--devices {devices}", "a number above 0, or auto")
     with needed():
-        from ecgedge.training.run import train as run
-    run(
+        from ecgedge.training import tasks
+
+        run = tasks.module(tasks.of_recipe(recipe).run)
+    run.train(
         recipe,
         data,
         out,
@@ -76,8 +80,8 @@ def train(
 
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint (.pt), or a bundle.")],
-    data: Annotated[str, _SET] = "cinc2017",
-    split: Annotated[str, _SPLIT] = "inner",
+    data: Annotated[str | None, _SET] = None,
+    split: Annotated[str | None, _SPLIT] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Of a checkpoint: the bundle of its name instead.")
     ] = False,
@@ -90,8 +94,7 @@ def evaluate(
     """Score a model on labelled records: a checkpoint in float, a bundle as on the device (extra train)."""
     with needed():
         from ecgedge.datasets.archive import data_root
-        from ecgedge.training import evaluate as scoring
-        from ecgedge.training import report
+        from ecgedge.training import tasks
 
         if out is not None:
             import matplotlib.figure  # noqa: F401 -- fails before a long evaluation, as the next does
@@ -99,9 +102,8 @@ def evaluate(
             from ecgedge.training.place import usable
 
             usable(out)
-    told = scoring.evaluate(scoring.open_model(model, int8), data_root(root), data, split)
-    report.show(told)
-    for path in report.keep(told, out) if out is not None else []:
+        report = tasks.module(tasks.of_model(model).report)
+    for path in report.command(model, data_root(root), int8=int8, data=data, split=split, out=out):
         typer.echo(path)
 
 

@@ -23,6 +23,17 @@ NAMES = {"macro_f1": "macro F1 of 4", "accuracy": "accuracy", "f1_mean_n_a_o": "
 """Headline figures in the order of the tables; the last one is the Challenge's own."""
 
 
+def command(
+    model: str, root: Path, *, int8: bool, data: str | None, split: str | None, out: Path | None
+) -> list[Path]:
+    """``ecgedge evaluate`` for a rhythm model: print its tables; return the files written to ``out``."""
+    given = evaluate.open_model(model, int8)
+    name = data or next(iter(evaluate.SPLITS))
+    told = evaluate.evaluate(given, root, name, split or "inner")
+    show(told)
+    return keep(told, out) if out is not None else []
+
+
 def show(evaluation: Evaluation) -> None:
     """Print the tables of one model."""
     console, figures = Console(highlight=False), evaluation.figures()
