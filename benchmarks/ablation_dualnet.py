@@ -1,0 +1,137 @@
+"""What each part of ECG-DualNet S is worth; ``python -m benchmarks.ablation_dualnet``.
+
+The published ablation (no signal encoder, no spectrogram encoder, neither augmentation nor dropout), and the
+activations: the published Pade unit, and the two that int8 can hold. Every net is trained alike, from its
+own recipe, but on a share of the fitting records and for few epochs: differences within the table count,
+not its level. Scored on the inner validation records of CinC 2017; the published ones are not looked at.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks import report
+from benchmarks.markdown import interval, prose, source, table
+from ecgedge.datasets import cinc2017
+from ecgedge.datasets.archive import data_root
+from ecgedge.errors import UsageError
+from ecgedge.training import checkpoint, metrics, run
+from ecgedge.training import recipe as recipes
+from ecgedge.training.data import ConditionedSet, WindowDataset
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from ecgedge.training.recipe import Recipe
+
+QUESTION = "What is each part of ECG-DualNet S worth, and what do activations for int8 cost?"
+WHOLE = "whole, leaky ReLU"
+VARIANTS = {
+    WHOLE: "dualnet-s-leaky",
+    "ReLU": "dualnet-s",
+    "Pade unit, as published": "dualnet-s-pau",
+    "no signal encoder": "dualnet-s-no-signal",
+    "no spectrogram encoder": "dualnet-s-no-spectrogram",
+    "neither augmentation nor dropout": "dualnet-s-no-augmentation",
+}
+EMA_DECAY = 0.98
+"""In place of the recipes': a short run's mean must forget its first steps sooner."""
+
+
+def variant(title: str, seed: int, epochs: int) -> Recipe:
+    """A net's recipe for a short run of its own, from the beginning."""
+    plan = recipes.load(VARIANTS[title])
+    whole = recipes.load(VARIANTS[WHOLE]).optimiser
+    short = dataclasses.replace(whole, epochs=epochs, ema_decay=EMA_DECAY)
+    return dataclasses.replace(plan, name=f"{plan.name}-{seed}", start=None, seed=seed, optimiser=short)
+
+
+def told(path: Path, test: ConditionedSet) -> tuple[metrics.Labels, int]:
+    """The class that a trained net gives each record, and its number of parameters."""
+    trained = checkpoint.load(path)
+    logits, _, record = run.window_logits(trained.net, WindowDataset(test, trained.recipe))
+    decided = metrics.mean_by_record(metrics.softmax(logits), record, len(test.names)).argmax(axis=1)
+    return decided, sum(p.numel() for p in trained.net.parameters())
+
+
+def measure(root: Path, given: Namespace, work: Path) -> report.Json:
+    """Train and score every net with every seed."""
+    fit, test = run.training_sets(root, recipes.load(VARIANTS[WHOLE]))
+    fit = fit.subset(fit.names[:: given.every])
+    reference, classes = np.array(test.labels), cinc2017.CLASSES
+    nets: dict[str, Any] = {}
+    whole: dict[int, metrics.Labels] = {}
+    for title, recipe in VARIANTS.items():
+        runs = []
+        for seed in range(1, given.seeds + 1):
+            path = run.fit(variant(title, seed, given.epochs), root, work, given.threads, sets=(fit, test))
+            decided, parameters = told(path, test)
+            row = {"seed": seed, **metrics.summary(reference, decided, classes)}
+            against = whole.setdefault(seed, decided)
+            row["gain"] = metrics.difference(reference, against, decided, len(classes))
+            runs.append(row)
+            print(f"{title}, seed {seed}: macro F1 {row['macro_f1']:.3f}", flush=True)
+        nets[title] = {"recipe": recipe, "parameters": parameters, "runs": runs}
+    counts = [np.bincount(part.labels, minlength=len(classes)).tolist() for part in (fit, test)]
+    return {
+        "classes": list(classes),
+        "fitted_on": counts[0],
+        "scored_on": counts[1],
+        "epochs": given.epochs,
+        "nets": nets,
+    }
+
+
+def mean(runs: list[report.Json], name: str) -> str:
+    """A figure: its mean over several runs with their range, or that of the one run with its interval."""
+    if len(runs) == 1:
+        return interval(runs[0], name)
+    values = [one[name] for one in runs]
+    return f"{np.mean(values):.3f} (runs {min(values):.3f} to {max(values):.3f})"
+
+
+def lines(result: report.Json) -> list[str]:
+    """The table in Markdown."""
+    figures = result["figures"]
+    rows = []
+    for title, row in figures["nets"].items():
+        runs = row["runs"]
+        gain = "-" if title == WHOLE else mean([one["gain"] for one in runs], "macro_f1")
+        cells = [mean(runs, "macro_f1"), mean(runs, "accuracy"), gain]
+        rows.append([title, f"{row['parameters']:,}", *cells])
+    seeds = len(figures["nets"][WHOLE]["runs"])
+    text = (
+        f"ECG-DualNet S on 30 s of CinC 2017, {figures['epochs']} epochs on {sum(figures['fitted_on'])} "
+        f"records, {seeds} {'seed' if seeds == 1 else 'seeds'}, scored on the "
+        f"{sum(figures['scored_on'])} inner validation records: a small budget, the same for all. Brackets: "
+        "95 % bootstrap intervals over records, of the gain in pairs."
+    )
+    heads = ["net", "parameters", "macro F1", "accuracy", f"gain in macro F1 over *{WHOLE}*"]
+    return [*prose(text), "", *table(heads, rows), "", *source(result)]
+
+
+def main() -> None:
+    """Measure, write the result, print the table."""
+    parser = report.options("ablation_dualnet", QUESTION)
+    parser.add_argument("--seeds", type=int, default=1, help="runs of every net")
+    parser.add_argument("--epochs", type=int, default=8, help="of every run")
+    parser.add_argument("--every", type=int, default=4, metavar="N", help="fit on every Nth record")
+    parser.add_argument("--threads", type=int, default=None, help="of torch")
+    given = parser.parse_args()
+    if min(given.seeds, given.epochs, given.every) < 1:
+        found = f"{given.seeds} seeds, {given.epochs} epochs, every {given.every}"
+        raise UsageError(found, "1 or more of each")
+    with tempfile.TemporaryDirectory() as work:
+        measured = measure(data_root(given.data), given, Path(work))
+    path = report.write(parser, given, QUESTION, {}, measured)
+    print("\n".join(lines(report.read(parser.prog.rpartition(".")[2], given.out))))
+    print(f"{path.name} written")
+
+
+if __name__ == "__main__":
+    report.run(main)
