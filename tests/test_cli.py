@@ -257,8 +257,8 @@ def test_sigterm_ends_like_ctrl_c(session: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "package", "extra"),
     [
-        (("train", "r", "--data", "d", "--out", "o"), "lightning", "train"),
-        (("train", "r"), "tensorboard", "train"),
+        (("train", "efficientecg-s", "--root", "d", "--out", "o"), "lightning", "train"),
+        (("train", "efficientecg-s"), "tensorboard", "train"),
         (("evaluate", "m"), "torch", "train"),
         (("compare", "a", "b"), "torch", "train"),
         (("compare", "a", "b", "--out", "o"), "matplotlib", "plot"),
@@ -289,12 +289,13 @@ def test_train_calls_the_workbench(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         calls.append((words, options))
 
     monkeypatch.setitem(sys.modules, "ecgedge.training.run", types.SimpleNamespace(train=train))
-    assert run("train", "r", "--data", str(tmp_path), "--out", "o") == 0
-    assert run("train", "r", "--devices", "2", "--precision", "bf16", "--workers", "3", "--threads", "1") == 0
+    assert run("train", "dualnet-s", "--root", str(tmp_path), "--out", "o") == 0
+    words = ("--devices", "2", "--precision", "bf16", "--workers", "3", "--threads", "1")
+    assert run("train", "dualnet-s", *words) == 0
     plain = {"workers": 0, "devices": "auto", "precision": "32"}
     assert calls == [
-        (("r", tmp_path, Path("o"), None), plain),
-        (("r", None, Path("runs"), 1), {"workers": 3, "devices": 2, "precision": "bf16"}),
+        (("dualnet-s", tmp_path, Path("o"), None), plain),
+        (("dualnet-s", None, Path("runs"), 1), {"workers": 3, "devices": 2, "precision": "bf16"}),
     ]
 
 
