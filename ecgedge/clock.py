@@ -264,7 +264,7 @@ class Clock:
                 block, first=block.first + known, counts=block.counts[known:], device_us=device_us
             )
         elif jump > 0:
-            out.append(self._gap(jump, "lost", estimated=False))
+            out.append(self._gap(jump, "lost", estimated=block.estimated))
             out += self._follow_board(restarted=False)
         self._index = block.first + block.n
         return [*out, *self._give(block)]

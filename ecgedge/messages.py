@@ -44,6 +44,8 @@ class Board:
     bits: int | None = None
     """Resolution of the converter in bits."""
     leads: int = 1
+    lead_names: tuple[str, ...] = ()
+    """Names of the leads, where the layout carries them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,9 @@ class SampleBlock:
     """True where ``first`` is the sender's own count, so that a jump is an exact loss."""
     device_us: int | None = None
     """Sender's clock at the first sample, microseconds, unwrapped; None where the layout has none."""
+    estimated: bool = False
+    """True where the jump in front of this block is no exact loss: the sender's short count may have wrapped
+    in a pause, and only arrival times tell how often."""
 
     @property
     def n(self) -> int:
