@@ -6,7 +6,7 @@ import dataclasses
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 
@@ -15,24 +15,45 @@ from ecgedge.models import build
 from ecgedge.training import recipe as recipes
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from collections.abc import Callable
 
-    from ecgedge.training.recipe import Recipe
+    from torch import Tensor, nn
 
 FORMAT = 1
 _KEYS = {"format", "recipe", "inner", "state"}
 
 
+class OfANet(Protocol):
+    """A recipe of any task."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def architecture(self) -> str:
+        """As ``models.build`` takes it."""
+
+    @property
+    def net(self) -> dict[str, Any]:
+        """Options of the architecture."""
+
+
+R = TypeVar("R", bound=OfANet)
+
+
 @dataclass
-class Checkpoint:
+class Trained(Generic[R]):
     """A trained net in evaluation mode, its recipe, and figures on the inner validation records."""
 
     net: nn.Module
-    recipe: Recipe
+    recipe: R
     inner: dict[str, Any]
 
 
-def save(path: Path, state: dict[str, Tensor], recipe: Recipe, inner: dict[str, Any]) -> None:
+Checkpoint = Trained[recipes.Recipe]
+"""Of a rhythm net."""
+
+
+def save(path: Path, state: dict[str, Tensor], recipe: OfANet, inner: dict[str, Any]) -> None:
     """Write a checkpoint in one step, so that a kill cannot leave half of one."""
     content = {"format": FORMAT, "recipe": dataclasses.asdict(recipe), "inner": inner, "state": state}
     partial = path.with_suffix(".partial")
@@ -41,7 +62,16 @@ def save(path: Path, state: dict[str, Tensor], recipe: Recipe, inner: dict[str, 
 
 
 def load(path: Path) -> Checkpoint:
+    """Read a checkpoint of a rhythm net; see ``load_as``."""
+    return load_as(path, recipes.from_table)
+
+
+def load_as(path: Path, read: Callable[[dict[str, Any], str], R]) -> Trained[R]:
     """Read a checkpoint.
+
+    Parameters
+    ----------
+    read : makes a recipe of the task of its tables and the file's name
 
     Raises
     ------
@@ -49,14 +79,14 @@ def load(path: Path) -> Checkpoint:
         If it is missing, no checkpoint of ours, or of another architecture than its recipe says.
     """
     content = _read(path)
-    recipe = recipes.from_table(content["recipe"], path.name)
+    recipe = read(content["recipe"], path.name)
     net = build(recipe.architecture, recipe.net)
     try:
         net.load_state_dict(content["state"])
     except (RuntimeError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path.name} does not fit its recipe ({reason})", recipe.architecture) from None
-    return Checkpoint(net.eval(), recipe, content["inner"])
+    return Trained(net.eval(), recipe, content["inner"])
 
 
 def name_and_task(path: Path) -> tuple[str, str]:
