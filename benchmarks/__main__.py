@@ -12,9 +12,9 @@ BENCHMARKS = ("accuracy", "mitdb_replay", "beats", "stream_cost")
 def main() -> None:
     """Run all; the first that fails ends it with its exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--data", help="folder of the data sets (default: ECGEDGE_DATA)")
+    parser.add_argument("--root", help="folder of the data sets (default: ECGEDGE_DATA)")
     given = parser.parse_args()
-    place = ["--data", given.data] if given.data else []
+    place = ["--root", given.root] if given.root else []
     for name in BENCHMARKS:
         print(f"== {name}", flush=True)
         code = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *place]).returncode

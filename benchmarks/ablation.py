@@ -228,7 +228,7 @@ def main() -> None:
     if min(given.seeds, given.epochs) < 1:
         raise UsageError(f"{given.seeds} seeds, {given.epochs} epochs", "1 or more of either")
     with tempfile.TemporaryDirectory() as work:
-        measured = measure(data_root(given.data), given, Path(work))
+        measured = measure(data_root(given.root), given, Path(work))
     path = report.write(parser, given, QUESTION, {}, measured)
     print("\n".join(lines(measured)))
     print(f"{path.name} written")

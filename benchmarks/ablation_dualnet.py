@@ -127,7 +127,7 @@ def main() -> None:
         found = f"{given.seeds} seeds, {given.epochs} epochs, every {given.every}"
         raise UsageError(found, "1 or more of each")
     with tempfile.TemporaryDirectory() as work:
-        measured = measure(data_root(given.data), given, Path(work))
+        measured = measure(data_root(given.root), given, Path(work))
     path = report.write(parser, given, QUESTION, {}, measured)
     print("\n".join(lines(report.read(parser.prog.rpartition(".")[2], given.out))))
     print(f"{path.name} written")

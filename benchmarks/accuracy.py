@@ -108,7 +108,7 @@ def main() -> None:
     parser = report.options("accuracy", QUESTION)
     parser.add_argument("--records", type=int, metavar="N", help="only the first N records of each set")
     given = parser.parse_args()
-    figures = measure(data_root(given.data), given.records)
+    figures = measure(data_root(given.root), given.records)
     path = report.write(parser, given, QUESTION, report.model_facts(rhythm_accuracy.bundle_names()), figures)
     for name, model in figures["mitdb"]["models"].items():
         row = model["ec57"]["whole"]["flutter_neutral"]

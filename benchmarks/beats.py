@@ -310,7 +310,7 @@ def main() -> None:
     parser.add_argument("--peers", choices=("keep", "run"), default="keep", help="the other detectors' rows")
     given = parser.parse_args()
     last = kept_peers(given.out, given.minutes) if given.peers == "keep" else None
-    result = measure(data_root(given.data), given.minutes, last)
+    result = measure(data_root(given.root), given.minutes, last)
     for condition, row in result["electrode_motion"]["pooled"].items():
         said = "; ".join(f"{k} {v['sensitivity']:.4f} {v['ppv']:.4f}" for k, v in row.items())
         print(f"{condition}: {said}")

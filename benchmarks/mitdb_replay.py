@@ -129,7 +129,7 @@ def main() -> None:
     """Parse the command line, measure, write the result file."""
     parser = report.options("mitdb_replay", QUESTION)
     given = parser.parse_args()
-    figures = measure(data_root(given.data))
+    figures = measure(data_root(given.root))
     path = report.write(parser, given, QUESTION, report.model_facts([MODEL]), figures)
     for name, row in figures["records"].items():
         print(

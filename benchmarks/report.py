@@ -25,7 +25,7 @@ Json = dict[str, Any]
 def options(name: str, doc: str | None) -> argparse.ArgumentParser:
     """A parser with the options that every benchmark has."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=doc)
-    parser.add_argument("--data", help="folder of the data sets (default: ECGEDGE_DATA)")
+    parser.add_argument("--root", help="folder of the data sets (default: ECGEDGE_DATA)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the result file")
     return parser
 
@@ -33,11 +33,11 @@ def options(name: str, doc: str | None) -> argparse.ArgumentParser:
 def command(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
     """The command that repeats a result: every option that is not at its default.
 
-    Places (``--data``, ``--out``) differ from machine to machine and do not change a figure.
+    Places (``--root``, ``--out``) differ from machine to machine and do not change a figure.
     """
     words = [parser.prog]
     for name, value in vars(given).items():
-        if name not in ("data", "out") and value != parser.get_default(name):
+        if name not in ("root", "out") and value != parser.get_default(name):
             words.append(f"--{name.replace('_', '-')} {value}")
     return " ".join(words)
 

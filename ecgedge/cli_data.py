@@ -12,7 +12,7 @@ from ecgedge.errors import UsageError
 from ecgedge.extras import needed
 
 _NAME = typer.Argument(metavar="NAME", help="A set of: ecgedge data list.")
-_FOLDER = typer.Option("--data", metavar="DIR", help="Folder with the data sets. [ECGEDGE_DATA]")
+_ROOT = typer.Option("--root", metavar="DIR", help="Folder with the data sets. [ECGEDGE_DATA]")
 _MATCH = typer.Option(
     "--match",
     metavar="PATTERN",
@@ -32,18 +32,18 @@ def add_to(app: typer.Typer) -> None:
 
 
 @data_app.command("list")
-def list_sets(data: Annotated[Path | None, _FOLDER] = None) -> None:
+def list_sets(root: Annotated[Path | None, _ROOT] = None) -> None:
     """List the data sets that are known, and which of them are here."""
     with needed():
         from ecgedge.datasets.describe import list_lines
-    for line in list_lines(_known_root(data)):
+    for line in list_lines(_known_root(root)):
         typer.echo(line)
 
 
 @data_app.command()
 def info(
     name: Annotated[str, _NAME],
-    data: Annotated[Path | None, _FOLDER] = None,
+    root: Annotated[Path | None, _ROOT] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every file and compare it with its checksum.")
     ] = False,
@@ -54,14 +54,14 @@ def info(
         from ecgedge.datasets.catalogue import find
         from ecgedge.datasets.describe import info_lines
     known = find(name)
-    for line in info_lines(known, data_root(data) if verify else _known_root(data), verify):
+    for line in info_lines(known, data_root(root) if verify else _known_root(root), verify):
         typer.echo(line)
 
 
 @data_app.command()
 def fetch(
     name: Annotated[str, _NAME],
-    data: Annotated[Path | None, _FOLDER] = None,
+    root: Annotated[Path | None, _ROOT] = None,
     match: Annotated[list[str] | None, _MATCH] = None,
 ) -> None:
     """Fetch a set from PhysioNet. Run again, it goes on where it was left, and mends what is damaged."""
@@ -71,9 +71,9 @@ def fetch(
         from ecgedge.datasets.describe import label_lines
         from ecgedge.datasets.fetch import fetch as run
     known = find(name)
-    folder = data or _variable()
+    folder = root or _variable()
     if folder is None:
-        raise UsageError("no folder for the data sets", "--data or ECGEDGE_DATA", "Example: --data data")
+        raise UsageError("no folder for the data sets", "--root or ECGEDGE_DATA", "Example: --root data")
     typer.echo(f"{known.title}\nLicence {known.licence}. Cite: {known.citation}")
     with bar() as progress:
         done = run(known, folder, progress, match or ())
@@ -86,23 +86,22 @@ def fetch(
 def pack(
     name: Annotated[str, _NAME],
     rate: Annotated[
-        float, typer.Option("--rate", metavar="HZ", help="Samples per second in the pack.")
-    ] = 100.0,
+        float | None, typer.Option("--rate", metavar="HZ", help="Samples per second. [the set's own]")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE.npz", help="[NAME-RATEhz.npz in this folder]")
     ] = None,
-    data: Annotated[Path | None, _FOLDER] = None,
+    root: Annotated[Path | None, _ROOT] = None,
 ) -> None:
-    """Put a whole set into one small file, resampled.
+    """Put a whole set into one small file, resampled where that is wanted.
 
-    Commands take the file in place of the data folder. At 300 Hz, its own rate, cinc2017 loses nothing
-    (53 MB).
+    Commands take the file in place of the data folder (--root FILE). At its own rate a set loses nothing:
+    cinc2017 takes 53 MB at 300 Hz, 35 MB at 150 Hz, 27 MB at 100 Hz.
     """
-    if not 20 <= rate <= 2000:
+    if rate is not None and not 20 <= rate <= 2000:
         raise UsageError(f"--rate {rate:g}", "20 to 2000")
-    path = out or Path(f"{name}-{rate:g}hz.npz")
-    if path.suffix != ".npz":
-        raise UsageError(f"--out {path}", "a name that ends in .npz")
+    if out is not None and out.suffix != ".npz":
+        raise UsageError(f"--out {out}", "a name that ends in .npz")
     with needed():
         from ecgedge.datasets.archive import data_root
         from ecgedge.datasets.catalogue import find
@@ -110,11 +109,11 @@ def pack(
         from ecgedge.datasets.pack import write_pack
         from ecgedge.datasets.readers import READERS, splits_of
     known = find(name)
-    root = data_root(data)
-    n = write_pack(path, known, READERS[name](root), rate, splits_of(known, root))
-    typer.echo(
-        f"{path}: {n} records at {rate:g} Hz, {size_text(path.stat().st_size)}; licence {known.licence}"
-    )
+    hz = known.rate_hz() if rate is None else rate
+    path = out or Path(f"{name}-{hz:g}hz.npz")
+    folder = data_root(root)
+    n = write_pack(path, known, READERS[name](folder), hz, splits_of(known, folder))
+    typer.echo(f"{path}: {n} records at {hz:g} Hz, {size_text(path.stat().st_size)}; licence {known.licence}")
 
 
 def _variable() -> Path | None:

@@ -38,12 +38,19 @@ def add_to(app: typer.Typer) -> None:
 
 def train(
     recipe: Annotated[str, typer.Argument(help=f"Path of a TOML file, or one of: {', '.join(_RECIPES)}.")],
-    data: Annotated[
-        Path | None, typer.Option("--data", metavar="DIR", help="Folder with the data sets. [ECGEDGE_DATA]")
-    ] = None,
+    root: Annotated[Path | None, _ROOT] = None,
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder for checkpoints and logs (CSV, TensorBoard).")
     ] = Path("runs"),
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="In place of the recipe's; RECIPE-seedN is written.")
+    ] = None,
+    fold: Annotated[
+        str | None,
+        typer.Option(
+            "--fold", metavar="K/N", help="Leave the K-th of N parts out; RECIPE-foldKofN is written."
+        ),
+    ] = None,
     devices: Annotated[
         str,
         typer.Option(
@@ -66,15 +73,20 @@ def train(
     with needed():
         from ecgedge.training import tasks
 
-        run = tasks.module(tasks.of_recipe(recipe).run)
+        task = tasks.of_recipe(recipe)
+        run = tasks.module(task.run)
+    other = {key: value for key, value in (("seed", seed), ("fold", fold)) if value is not None}
+    if not task.varied and other:
+        raise UsageError(f"--{next(iter(other))} with recipe {recipe}", "a recipe for rhythm")
     run.train(
         recipe,
-        data,
+        root,
         out,
         threads,
         workers=workers,
         devices=devices if devices == "auto" else int(devices),
         precision=precision.value,
+        **other,
     )
 
 

@@ -59,11 +59,11 @@ def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m export", description=__doc__.splitlines()[0])
     parser.add_argument("model", help="name of a kept checkpoint, e.g. efficientecg-s, or path of a .pt file")
-    parser.add_argument("--data", help="folder of the data sets (default: ECGEDGE_DATA)")
+    parser.add_argument("--root", help="folder of the data sets (default: ECGEDGE_DATA)")
     parser.add_argument("--out", type=Path, default=bundles.FOLDER, help="folder for the bundle")
     given = parser.parse_args()
     try:
-        export(given.model, given.data, given.out)
+        export(given.model, given.root, given.out)
     except EcgedgeError as error:
         print(f"export: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

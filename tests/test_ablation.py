@@ -111,7 +111,7 @@ def test_figures_are_torchmetrics_ones() -> None:
 @pytest.mark.timeout(900)
 def test_the_whole_of_it_on_two_records(data_dir: Path, tmp_path: Path) -> None:
     words = ["--set", "mitdb", "--records", "2", "--epochs", "1", "--threads", "1"]
-    place = ["--data", str(data_dir), "--out", str(tmp_path)]
+    place = ["--root", str(data_dir), "--out", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.ablation", *words, *place],
         cwd=ROOT,

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from physionet_like import Server, serving
 
 from ecgedge.cli import main
-from ecgedge.datasets import bar, cinc2017, download
+from ecgedge.datasets import bar, cinc2017, download, nstdb
 from ecgedge.datasets.catalogue import SETS
 from ecgedge.datasets.fetch import VARIABLE
 from ecgedge.datasets.pack import Pack
@@ -45,7 +46,7 @@ def test_list_names_every_set_and_fits_the_terminal(
     (tmp_path / "mitdb").mkdir()
     (tmp_path / "ludb.zip").write_bytes(b"PK\5\6" + bytes(18))
     (tmp_path / "svdb.zip").write_bytes(b"cut short")
-    for words in (("list",), ("list", "--data", tmp_path)):
+    for words in (("list",), ("list", "--root", tmp_path)):
         lines = say(capsys, *words).splitlines()
         assert [line.split()[0] for line in lines[1:]] == list(SETS)
         assert max(map(len, lines)) <= 80
@@ -64,7 +65,7 @@ def test_info_tells_the_terms_and_fits_the_terminal(
     assert SETS[name].licence in said
     assert SETS[name].citation in said
     assert f"https://physionet.org/content/{SETS[name].slug}/" in said
-    assert "not in" in say(capsys, "info", name, "--data", tmp_path)
+    assert "not in" in say(capsys, "info", name, "--root", tmp_path)
 
 
 def test_info_warns_of_the_duplicate_and_the_missing_subjects(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,7 +75,7 @@ def test_info_warns_of_the_duplicate_and_the_missing_subjects(capsys: pytest.Cap
 
 
 def test_info_counts_the_labels_of_the_real_set(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
-    text = say(capsys, "info", "cinc2017", "--data", data_dir)
+    text = say(capsys, "info", "cinc2017", "--root", data_dir)
     assert "counted      v2: N 5050  A 738  O 2456  ~ 284" in text
 
 
@@ -84,7 +85,7 @@ def test_info_of_labels_that_are_not_the_published_ones(
     folder = tmp_path / "cinc2017" / "training2017"
     folder.mkdir(parents=True)
     (folder / "REFERENCE.csv").write_text("A00001,N\n")
-    assert "1 labels 'N' in v2; expected 5050" in say(capsys, "info", "cinc2017", "--data", tmp_path, code=6)
+    assert "1 labels 'N' in v2; expected 5050" in say(capsys, "info", "cinc2017", "--root", tmp_path, code=6)
 
 
 def test_fetch_shows_the_licence_and_then_what_came(
@@ -92,7 +93,7 @@ def test_fetch_shows_the_licence_and_then_what_came(
     server: Server,
     tmp_path: Path,
 ) -> None:
-    said = say(capsys, "fetch", "mitdb", "--data", tmp_path, "--match", "*.hea")
+    said = say(capsys, "fetch", "mitdb", "--root", tmp_path, "--match", "*.hea")
     assert said.index("Licence ODC-BY 1.0. Cite: Moody and Mark") < said.index(
         "2 files with the right checksum, 2 of"
     )
@@ -105,7 +106,7 @@ def test_fetch_checks_what_the_labels_count(
     tmp_path: Path,
 ) -> None:
     """The served project has two beats where the database has 109,494."""
-    assert "expected 109494" in say(capsys, "fetch", "mitdb", "--data", tmp_path, code=6)
+    assert "expected 109494" in say(capsys, "fetch", "mitdb", "--root", tmp_path, code=6)
 
 
 def test_progress_where_no_terminal_is(
@@ -143,27 +144,41 @@ def test_progress_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch:
 
 def test_pack_makes_one_file(capsys: pytest.CaptureFixture[str], data_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "noise.npz"
-    said = say(capsys, "pack", "nstdb", "--data", data_dir, "--rate", 120, "--out", out)
+    said = say(capsys, "pack", "nstdb", "--root", data_dir, "--rate", 120, "--out", out)
     assert said.startswith(f"{out}: 3 records at 120 Hz, ")
     assert [(r.name, r.signal.shape) for r in Pack(out).records()] == [
         (name, (216_667, 2)) for name in ("bw", "em", "ma")
     ]
 
 
+def test_a_pack_has_the_rate_of_the_set_and_loses_nothing(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert say(capsys, "pack", "nstdb", "--root", data_dir).startswith(
+        "nstdb-360hz.npz: 3 records at 360 Hz, "
+    )
+    for packed, record in zip(
+        Pack(tmp_path / "nstdb-360hz.npz").records(), nstdb.records(data_dir), strict=True
+    ):
+        np.testing.assert_allclose(packed.signal, record.signal, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
         (("info", "mit"), 6, "data set 'mit'; expected one of cinc2017 mitdb"),
-        (("fetch", "mit", "--data", "here"), 6, "data set 'mit'"),
-        (("pack", "mit", "--data", "."), 6, "data set 'mit'"),
-        (("fetch", "mitdb"), 2, "--data or ECGEDGE_DATA"),
-        (("fetch", "icentia11k", "--data", "here"), 2, "too large to fetch whole"),
+        (("fetch", "mit", "--root", "here"), 6, "data set 'mit'"),
+        (("pack", "mit", "--root", "."), 6, "data set 'mit'"),
+        (("fetch", "mitdb"), 2, "--root or ECGEDGE_DATA"),
+        (("fetch", "icentia11k", "--root", "here"), 2, "too large to fetch whole"),
         (("pack", "mitdb", "--rate", "5"), 2, "--rate 5; expected 20 to 2000"),
         (("pack", "mitdb", "--out", "x.zip"), 2, "ends in .npz"),
+        (("pack", "ptbxl"), 2, "ptbxl at 100, 500 Hz; expected one --rate"),
         (("pack", "mitdb"), 6, "no data folder"),
-        (("pack", "mitdb", "--data", "."), 6, "holds neither mitdb.zip nor mitdb/"),
-        (("list", "--data", "nowhere"), 6, "nowhere is not a folder"),
-        (("info", "mitdb", "--data", ".", "--verify"), 6, "holds neither mitdb.zip"),
+        (("pack", "mitdb", "--root", "."), 6, "holds neither mitdb.zip nor mitdb/"),
+        (("list", "--root", "nowhere"), 6, "nowhere is not a folder"),
+        (("info", "mitdb", "--root", ".", "--verify"), 6, "holds neither mitdb.zip"),
     ],
 )
 def test_mistakes_are_told_in_one_line(

@@ -204,7 +204,7 @@ def test_a_bundle_scores_as_the_device_classifies_real_records(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = evaluate.open_model(SHIPPED)
-    some = evaluate.split_names(data_dir, "cinc2017", "inner", model.inner_share)[:200:25]
+    some = evaluate.split_names(data_dir, "cinc2017", "inner", model.data)[:200:25]
     monkeypatch.setattr(evaluate, "split_names", lambda *_: some)
     mine = evaluate.evaluate(model, data_dir)
     assert mine.names == some
@@ -218,7 +218,7 @@ def test_int8_takes_the_bundle_of_a_checkpoints_name(tmp_path: Path) -> None:
     assert evaluate.open_model(str(tmp_path / "x.pt")).arithmetic == "float32"
     model = evaluate.open_model(str(tmp_path / "x.pt"), int8=True)
     assert (model.name, model.arithmetic) == (SHIPPED, "int8")
-    assert model.inner_share == plan.data.inner_share
+    assert model.data == plan.data
 
 
 # ---- files

@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def exported(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     """Folder of the bundle that the command writes, and what it printed on both streams."""
     folder = tmp_path_factory.mktemp("export") / "new"
-    words = [sys.executable, "-m", "export", SHIPPED, "--data", str(data_dir), "--out", str(folder)]
+    words = [sys.executable, "-m", "export", SHIPPED, "--root", str(data_dir), "--out", str(folder)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout, done.stderr
@@ -127,7 +127,7 @@ def refused(
 
 
 def test_no_such_checkpoint(capfd, monkeypatch, tmp_path: Path) -> None:
-    said, code = refused(capfd, monkeypatch, "nonesuch", "--data", str(tmp_path))
+    said, code = refused(capfd, monkeypatch, "nonesuch", "--root", str(tmp_path))
     assert "no checkpoint nonesuch.pt" in said
     assert code == DataError.exit_code
 
@@ -137,20 +137,20 @@ def test_no_data(capfd, monkeypatch, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert refused(capfd, monkeypatch, SHIPPED, "--out", str(out))[1] == DataError.exit_code
     assert not out.exists()
-    said, code = refused(capfd, monkeypatch, SHIPPED, "--data", str(tmp_path), "--out", str(out))
+    said, code = refused(capfd, monkeypatch, SHIPPED, "--root", str(tmp_path), "--out", str(out))
     assert "cinc2017" in said
     assert code == DataError.exit_code
     (tmp_path / "splits").mkdir()
     (tmp_path / "splits" / "cinc2017_dualnet.json").write_text(
         json.dumps({"train": ["A00001"], "validation": ["A00002"]})
     )
-    said, _ = refused(capfd, monkeypatch, SHIPPED, "--data", str(tmp_path), "--out", str(out))
+    said, _ = refused(capfd, monkeypatch, SHIPPED, "--root", str(tmp_path), "--out", str(out))
     assert "neither cinc2017.zip" in said
 
 
 def test_a_folder_that_cannot_be_made(capfd, monkeypatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    where = ("--data", str(tmp_path), "--out", str(tmp_path / "file" / "x"))
+    where = ("--root", str(tmp_path), "--out", str(tmp_path / "file" / "x"))
     said, code = refused(capfd, monkeypatch, SHIPPED, *where)
     assert "--out" in said
     assert code == 2
@@ -160,7 +160,7 @@ def test_a_broken_checkpoint(capfd, monkeypatch, own_checkpoints: Path) -> None:
     whole = (ROOT / "export" / "checkpoints" / f"{SHIPPED}.pt").read_bytes()
     for content in (b"", b"no checkpoint", whole[: len(whole) // 2]):
         (own_checkpoints / "x.pt").write_bytes(content)
-        said, code = refused(capfd, monkeypatch, "x", "--data", str(own_checkpoints))
+        said, code = refused(capfd, monkeypatch, "x", "--root", str(own_checkpoints))
         assert "x.pt cannot be read" in said
         assert code == DataError.exit_code
 
@@ -169,32 +169,32 @@ def test_a_checkpoint_of_another_net_or_name(capfd, monkeypatch, own_checkpoints
     plan = recipes.load(SHIPPED)
     state = build(plan.architecture, {"stem": 8}).state_dict()
     checkpoint.save(own_checkpoints / f"{SHIPPED}.pt", state, plan, {})
-    said, code = refused(capfd, monkeypatch, SHIPPED, "--data", str(own_checkpoints))
+    said, code = refused(capfd, monkeypatch, SHIPPED, "--root", str(own_checkpoints))
     assert "does not fit its recipe" in said
     assert code == DataError.exit_code
     content = {"format": 1, "inner": {}, "state": state}
     recipe = {**dataclasses.asdict(plan), "architecture": "resnet"}
     torch.save({**content, "recipe": recipe}, own_checkpoints / "x.pt")
-    said, _ = refused(capfd, monkeypatch, str(own_checkpoints / "x.pt"), "--data", str(own_checkpoints))
+    said, _ = refused(capfd, monkeypatch, str(own_checkpoints / "x.pt"), "--root", str(own_checkpoints))
     assert "'resnet'" in said
     fine = build(plan.architecture, plan.net).state_dict()
     checkpoint.save(own_checkpoints / "x.pt", fine, plan, {})
-    said, _ = refused(capfd, monkeypatch, "x", "--data", str(own_checkpoints))
+    said, _ = refused(capfd, monkeypatch, "x", "--root", str(own_checkpoints))
     assert f"x.pt holds '{SHIPPED}'" in said
     checkpoint.save(own_checkpoints / "x.pt", fine, dataclasses.replace(plan, task="poetry"), {})
-    said, _ = refused(capfd, monkeypatch, str(own_checkpoints / "x.pt"), "--data", str(own_checkpoints))
+    said, _ = refused(capfd, monkeypatch, str(own_checkpoints / "x.pt"), "--root", str(own_checkpoints))
     assert "x.pt is a model for the task 'poetry'" in said
     torch.save({**content, "recipe": ["x"]}, own_checkpoints / "x.pt")
-    assert "no recipe" in refused(capfd, monkeypatch, "x", "--data", str(own_checkpoints))[0]
+    assert "no recipe" in refused(capfd, monkeypatch, "x", "--root", str(own_checkpoints))[0]
 
 
 def test_a_checkpoint_by_its_path(capfd, monkeypatch, tmp_path: Path) -> None:
     """It may be called as it likes; what comes after the checkpoint is the same."""
     copy = tmp_path / "mine.pt"
     copy.write_bytes((ROOT / "export" / "checkpoints" / f"{SHIPPED}.pt").read_bytes())
-    said, _ = refused(capfd, monkeypatch, str(copy), "--data", str(tmp_path), "--out", str(tmp_path / "out"))
+    said, _ = refused(capfd, monkeypatch, str(copy), "--root", str(tmp_path), "--out", str(tmp_path / "out"))
     assert "cinc2017" in said
-    said, code = refused(capfd, monkeypatch, str(tmp_path / "none.pt"), "--data", str(tmp_path))
+    said, code = refused(capfd, monkeypatch, str(tmp_path / "none.pt"), "--root", str(tmp_path))
     assert "no checkpoint none.pt" in said
     assert code == DataError.exit_code
 

@@ -240,7 +240,7 @@ def test_lists_in_both_forms() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
 def test_ctrl_c_leaves_nothing_broken_and_the_next_run_goes_on(server: Server, tmp_path: Path) -> None:
     server.slow_s = 0.3  # ten pieces of 20 kB: a file takes three seconds
-    words = [sys.executable, "-m", "ecgedge", "data", "fetch", "mitdb", "--data", str(tmp_path)]
+    words = [sys.executable, "-m", "ecgedge", "data", "fetch", "mitdb", "--root", str(tmp_path)]
     with subprocess.Popen(
         words,
         stdout=subprocess.PIPE,

@@ -123,7 +123,7 @@ def test_its_environment_is_light(clean: Path) -> None:
 
 def test_a_workbench_command_says_which_extra_is_missing(clean: Path) -> None:
     done = subprocess.run(
-        [clean / "ecgedge", "train", "efficientecg-s", "--data", ".", "--out", "."],
+        [clean / "ecgedge", "train", "efficientecg-s", "--root", ".", "--out", "."],
         cwd=clean.parent,
         env=clean_environment(),
         capture_output=True,

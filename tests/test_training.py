@@ -36,7 +36,7 @@ from ecgedge.datasets.record import Record
 from ecgedge.errors import DataError, UsageError
 from ecgedge.frontend import Consumer, Frontend, Prepared
 from ecgedge.messages import Board, SampleBlock, Segment
-from ecgedge.training import checkpoint, metrics, run, variants
+from ecgedge.training import checkpoint, evaluate, metrics, run, variants
 from ecgedge.training import recipe as recipes
 from ecgedge.training.augment import Augmenter
 from ecgedge.training.data import (
@@ -184,6 +184,21 @@ def test_another_seed_or_fold_is_another_run(tmp_path: Path) -> None:
     same = ("net", "optimiser", "augmentation", "window", "preprocessing", "inputs")
     assert all(getattr(again, key) == getattr(plan, key) for key in same)
     assert recipes.from_table(dataclasses.asdict(again), "kept") == again
+
+
+def test_a_run_of_another_seed_and_fold_lies_beside_the_first(cinc_like: Path, tmp_path: Path) -> None:
+    recipe = str(tiny(tmp_path))
+    paths = [run.train(recipe, cinc_like, tmp_path, seed=4, fold=fold) for fold in ("1/3", "3/3")]
+    assert [path.name for path in paths] == ["tiny-fold1of3-seed4.pt", "tiny-fold3of3-seed4.pt"]
+    inner = []
+    for path in paths:
+        loaded = checkpoint.load(path)
+        assert loaded.recipe.seed == 4
+        told = evaluate.evaluate(evaluate.open_model(str(path)), cinc_like)
+        assert told.figures()["v2"] == loaded.inner
+        inner.append(set(told.names))
+    assert len(inner[0]) == pytest.approx(50 / 3, abs=4)
+    assert not inner[0] & inner[1]
 
 
 @pytest.mark.parametrize("words", ["0/5", "6/5", "1/1", "1/51", "2", "a/b", "-1/5", "1/5/2", ""])
@@ -495,7 +510,7 @@ def trained(
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """Output folder of one run by the command line, and what it printed."""
     folder = tmp_path_factory.mktemp("trained")
-    words = command(tiny(folder), "--data", cinc_like, "--out", folder / "out")
+    words = command(tiny(folder), "--root", cinc_like, "--out", folder / "out")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
     return folder / "out", subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
 
@@ -565,7 +580,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(
 def test_a_run_killed_at_any_moment_goes_on_as_if_nothing_had_been(
     trained, cinc_like: Path, tmp_path: Path
 ) -> None:
-    words = command(tiny(tmp_path), "--data", cinc_like, "--out", tmp_path, "--threads", 1)
+    words = command(tiny(tmp_path), "--root", cinc_like, "--out", tmp_path, "--threads", 1)
     for wait_s in (0.0, 0.2):  # from when the first epoch is kept, or is about to be
         process = subprocess.Popen(words)
         try:
@@ -595,7 +610,7 @@ def test_a_finished_run_is_not_trained_again(trained, cinc_like: Path, tmp_path:
 @pytest.mark.timeout(300)  # three interpreters import torch
 def test_two_processes_share_the_batches_out(cinc_like: Path, tmp_path: Path) -> None:
     """Their weights stay the same on both; one of them writes."""
-    words = command(tiny(tmp_path), "--data", cinc_like, "--out", tmp_path, "--devices", 2, "--threads", 1)
+    words = command(tiny(tmp_path), "--root", cinc_like, "--out", tmp_path, "--devices", 2, "--threads", 1)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -706,10 +721,10 @@ def test_more_in_a_batch_than_there_are_records(cinc_like: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("words", "match"),
     [
-        (("nonesuch", "--data", ".", "--out", "o"), "no recipe 'nonesuch'"),
-        ((PLAIN, "--data", "nowhere", "--out", "o"), "nowhere is not a folder"),
-        ((PLAIN, "--data", ".", "--out", "o"), "cinc2017"),
-        ((SHIPPED, "--data", ".", "--out", "o"), "no checkpoint efficientecg-m.pt"),
+        (("nonesuch", "--root", ".", "--out", "o"), "no recipe 'nonesuch'"),
+        ((PLAIN, "--root", "nowhere", "--out", "o"), "nowhere is not a folder"),
+        ((PLAIN, "--root", ".", "--out", "o"), "cinc2017"),
+        ((SHIPPED, "--root", ".", "--out", "o"), "no checkpoint efficientecg-m.pt"),
     ],
 )
 def test_the_command_says_what_is_wrong_in_one_line(
@@ -765,7 +780,7 @@ def test_a_terminal_gets_a_line_an_epoch(
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 def test_a_service_stopped_ends_with_130_and_keeps_the_last_epoch(cinc_like: Path, tmp_path: Path) -> None:
-    words = command(tiny(tmp_path, epochs=5000), "--data", cinc_like, "--out", tmp_path)
+    words = command(tiny(tmp_path, epochs=5000), "--root", cinc_like, "--out", tmp_path)
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         kept, end = tmp_path / "tiny" / "last.ckpt", time.monotonic() + 90

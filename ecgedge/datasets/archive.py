@@ -22,7 +22,7 @@ class NotHereError(DataError):
 
 
 def data_root(given: str | Path | None = None) -> Path:
-    """The folder that holds the data sets, or a pack: ``given`` (``--data``), else the variable ECGEDGE_DATA.
+    """The folder that holds the data sets, or a pack: ``given`` (``--root``), else the variable ECGEDGE_DATA.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def data_root(given: str | Path | None = None) -> Path:
     """
     named = given or os.environ.get(VARIABLE)
     if not named:
-        raise DataError("no data folder", f"--data or {VARIABLE}", "Point it at the data sets' folder.")
+        raise DataError("no data folder", f"--root or {VARIABLE}", "Point it at the data sets' folder.")
     root = Path(named)
     if not (root.is_dir() or is_pack(root)):
         raise DataError(f"{root} is not a folder", "a folder with the data sets", "Check the path.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ecgedge.datasets.archive import Archive
-from ecgedge.errors import DataError
+from ecgedge.errors import DataError, UsageError
 
 ODC = "ODC-BY 1.0"
 _MB = 1_000_000
@@ -43,6 +43,19 @@ class DataSet:
     """Further names of its archive."""
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Published numbers of labels, by revision or kind."""
+
+    def rate_hz(self) -> float:
+        """Samples per second of all its recordings.
+
+        Raises
+        ------
+        UsageError
+            If they differ.
+        """
+        try:
+            return float(self.rate)
+        except ValueError:
+            raise UsageError(f"{self.name} at {self.rate} Hz", "one --rate for all of it") from None
 
     @property
     def address(self) -> str:

@@ -71,8 +71,8 @@ class Model:
     preprocessing: dict[str, Any]
     window: WindowSpec
     temperature: float
-    inner_share: float | None
-    """Share of the training list left out of fitting; None where no recipe tells."""
+    data: recipes.DataOptions | None
+    """Which part of the training list was left out of fitting; None where no recipe tells."""
     logits: Callable[[Signal32, Context], Floats]
     """Of one window before normalisation, (n,), and its beats: shape (classes,), before the temperature."""
 
@@ -149,7 +149,7 @@ def _float_model(trained: checkpoint.Checkpoint, path: Path) -> Model:
         preprocessing=recipe.preprocessing,
         window=window_spec(recipe),
         temperature=1.0,
-        inner_share=recipe.data.inner_share,
+        data=recipe.data,
         logits=logits,
     )
 
@@ -166,22 +166,22 @@ def _bundle_model(word: str) -> Model:
         preprocessing=bundle.manifest["preprocessing"],
         window=bundle.window,
         temperature=bundle.manifest["temperature"],
-        inner_share=_inner_share(bundle.name),
+        data=_data_options(bundle.name),
         logits=lambda window, context: classifier.logits(
             make_inputs(bundle.manifest["inputs"], window, context)
         ),
     )
 
 
-def _inner_share(name: str) -> float | None:
+def _data_options(name: str) -> recipes.DataOptions | None:
     try:
-        return recipes.load(name).data.inner_share
+        return recipes.load(name).data
     except DataError:
         return None
 
 
-def split_names(root: Path, data: str, split: str, inner_share: float | None) -> list[str]:
-    """Names of the records of a split.
+def split_names(root: Path, data: str, split: str, fitted: recipes.DataOptions | None) -> list[str]:
+    """Names of the records of a split; ``fitted`` tells what a model left out of fitting.
 
     Raises
     ------
@@ -195,14 +195,15 @@ def split_names(root: Path, data: str, split: str, inner_share: float | None) ->
     training, validation = cinc2017.published_split(root)
     if split == "validation":
         return validation
-    if inner_share is None:
+    if fitted is None:
         raise UsageError(
             "--split inner of a bundle without a recipe of its name",
             "--split validation",
             "Or evaluate its checkpoint, which holds the recipe.",
         )
     known = _known_labels(root)
-    return inner_split(training, [known[name] for name in training], inner_share)[1]
+    labels = [known[name] for name in training]
+    return inner_split(training, labels, fitted.inner_share, fitted.inner_fold)[1]
 
 
 def _known_labels(root: Path) -> dict[str, int]:
@@ -223,7 +224,7 @@ def evaluate(model: Model, root: Path, data: str = "cinc2017", split: str = "inn
     UsageError, DataError
         For an unknown set or split, or one that is missing or damaged.
     """
-    names = split_names(root, data, split, model.inner_share)
+    names = split_names(root, data, split, model.data)
     said: dict[str, list[str]] = {revision: [] for revision in REVISIONS}
     logits: list[Floats] = []
     for done, record in enumerate(cinc2017.records(root, names, REVISIONS[0]), 1):

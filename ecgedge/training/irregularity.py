@@ -1,4 +1,4 @@
-"""Fit the RR-irregularity model: ``python -m ecgedge.training.irregularity [--data DIR]``.
+"""Fit the RR-irregularity model: ``python -m ecgedge.training.irregularity [--root DIR]``.
 
 Windows of 30 s every 10 s from the AF Database (AFIB against all that is neither AFIB nor flutter; windows
 of one rhythm only) and from the CinC 2017 records that the rhythm models are fitted on (A against N and O;
@@ -153,10 +153,10 @@ def cross_validate(own: Rows, other: Rows) -> dict[str, float]:
 def main() -> None:
     """Fit, score and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="folder of the data sets (default: ECGEDGE_DATA)")
+    parser.add_argument("--root", help="folder of the data sets (default: ECGEDGE_DATA)")
     parser.add_argument("--out", type=Path, default=irregularity.WEIGHTS)
     given = parser.parse_args()
-    root, recipe = data_root(given.data), load(RECIPE)
+    root, recipe = data_root(given.root), load(RECIPE)
     names, _ = cinc2017.published_split(root)
     with Archive(root, "cinc2017") as archive:
         known = cinc2017.labels(archive)

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from ecgedge.datasets import cinc2017
 from ecgedge.datasets.archive import data_root
 from ecgedge.errors import DataError, UsageError
-from ecgedge.training import checkpoint, metrics, noise
+from ecgedge.training import checkpoint, metrics, noise, variants
 from ecgedge.training import recipe as recipes
 from ecgedge.training.augment import Augmenter
 from ecgedge.training.data import (
@@ -45,35 +45,41 @@ FEWEST_STEPS = 5
 
 def train(
     recipe: str,
-    data: str | Path | None = None,
+    root: str | Path | None = None,
     out: str | Path = "runs",
     threads: int | None = None,
     *,
     workers: int = 0,
     devices: str | int = "auto",
     precision: str = "32",
+    seed: int | None = None,
+    fold: str | None = None,
 ) -> Path:
     """Train a recipe and write ``OUT/NAME.pt``; returns its path.
 
     Parameters
     ----------
     recipe : name or path
-    data : folder of the data sets; default: ECGEDGE_DATA
+    root : folder of the data sets; default: ECGEDGE_DATA
     threads : of torch on a CPU; default: torch's own choice
     workers : processes that make crops; the crops do not depend on it
     devices, precision : see ``trainer.make_trainer``; the recipe's batch is shared out over the devices
+    seed : in place of the recipe's, see ``variants``
+    fold : ``K/N``, which of N parts of the training list is left out, see ``variants``
 
     Raises
     ------
     DataError
         For an unknown recipe, missing data, a kept run of another recipe, or a loss that is no number.
     UsageError
-        For devices or a precision that this machine has not, or a batch that they cannot share.
+        For devices or a precision that this machine has not, a batch that they cannot share, or a seed or
+        fold that cannot be.
     KeyboardInterrupt
         On Ctrl-C or SIGTERM; the same command goes on after the last whole epoch.
     """
-    plan, root = recipes.load(recipe), data_root(data)
-    return fit(plan, root, Path(out), threads, workers=workers, devices=devices, precision=precision)
+    plan = variants.varied(recipes.load(recipe), seed, fold)
+    place = data_root(root)
+    return fit(plan, place, Path(out), threads, workers=workers, devices=devices, precision=precision)
 
 
 def fit(
@@ -161,7 +167,8 @@ def _teachers(plan: recipes.Recipe, out: Path) -> list[nn.Module]:
 
 def _hashes(plan: recipes.Recipe, out: Path) -> dict[str, str]:
     """SHA-256 of the nets that the run learns or starts from, by name."""
-    names = [*(plan.distillation.teachers if plan.distillation else []), *([plan.start] if plan.start else [])]
+    taught = plan.distillation
+    names = [*(taught.teachers if taught else []), *filter(None, [plan.start])]
     return {name: hashlib.sha256((out / f"{name}.pt").read_bytes()).hexdigest() for name in names}
 
 
@@ -254,7 +261,8 @@ def training_sets(root: Path, plan: recipes.Recipe) -> tuple[ConditionedSet, Con
     everything = load_cinc2017(root, names, plan)
     # By labels v2, whatever the recipe learns from: so all models leave the same records out.
     known = cinc2017.labels_by_record(root)
-    fit, inner = inner_split(names, [known[name] for name in names], plan.data.inner_share)
+    labels = [known[name] for name in names]
+    fit, inner = inner_split(names, labels, plan.data.inner_share, plan.data.inner_fold)
     return everything.subset(fit), everything.subset(inner)
 
 

@@ -22,13 +22,15 @@ class Task:
     """Dotted names of modules under ``ecgedge.training``."""
 
     run: str
-    """Has ``train(recipe, data, out, threads, *, workers, devices, precision) -> Path``."""
+    """Has ``train(recipe, root, out, threads, *, workers, devices, precision) -> Path``."""
     report: str
     """Has ``command(model, root, *, int8, data, split, out) -> list[Path]``, for ``ecgedge evaluate``."""
+    varied: bool = False
+    """Whether ``train`` takes ``seed`` and ``fold``, too."""
 
 
 TASKS = {
-    "rhythm": Task("run", "report"),
+    "rhythm": Task("run", "report", varied=True),
     "beats": Task("beats.run", "beats.report"),
 }
 

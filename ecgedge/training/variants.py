@@ -14,6 +14,19 @@ FOLDS = (2, 50)
 """Fewest and most that the training list may be cut into."""
 
 
+def varied(recipe: Recipe, seed: int | None, fold: str | None) -> Recipe:
+    """What ``ecgedge train RECIPE --seed N --fold K/N`` trains; None leaves the recipe's own.
+
+    Raises
+    ------
+    UsageError
+        For a seed or fold that cannot be.
+    """
+    if fold is not None:
+        recipe = with_fold(recipe, *fold_of(fold))
+    return recipe if seed is None else with_seed(recipe, seed)
+
+
 def with_seed(recipe: Recipe, seed: int) -> Recipe:
     """The recipe with another seed, named after it (``-seed7``), so that runs lie side by side.
 
