@@ -146,9 +146,11 @@ def stream(
             "(WFDB record, or CSV with --fs).",
         ),
     ],
-    baud: Annotated[int, typer.Option("--baud", help="Baud rate of a serial port.")] = 115200,
+    baud: Annotated[
+        int | None, typer.Option("--baud", help="Baud rate of a serial port. [the usual ones, in turn]")
+    ] = None,
     protocol: Annotated[
-        str, typer.Option("--protocol", metavar="NAME", help="auto, frames or text.")
+        str, typer.Option("--protocol", metavar="NAME", help="auto, or a protocol of: ecgedge boards.")
     ] = "auto",
     model: ModelOption = None,
     format_: FormatOption = Format.text,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,18 +12,20 @@ from ecgedge.bundle import Bundle, open_bundle
 from ecgedge.classifier import Classifier
 from ecgedge.errors import EcgedgeError, PortError, UnrecognisedError, UsageError
 from ecgedge.features import PERSON
-from ecgedge.messages import UNKNOWN, Chunk, Message, Person, Record, Verdict
+from ecgedge.greeting import Greeting
+from ecgedge.messages import UNKNOWN, Board, Chunk, Message, Person, Record, SampleBlock, Status, Verdict
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports import Port, open_port
 from ecgedge.recordings import Recording, find_lead, open_recording
 from ecgedge.verdict import INCONCLUSIVE
-from ecgedge.wire import PROTOCOLS, Reader, make_reader
-from ecgedge.wire.frames import command_hello, command_start
+from ecgedge.wire import Reader, make_reader, usual_rates
 
 if TYPE_CHECKING:
     from ecgedge.sinks import Sink
 
 DEFAULT_MODELS = ("efficientecg-s",)
+WAIT_S = 0.2
+"""Longest wait for bytes."""
 SILENCE_S = 3.0
 """Without a byte for so long, a live port is said to be silent."""
 
@@ -32,7 +35,8 @@ class StreamOptions:
     """What ``ecgedge stream`` was asked to do; see its flags."""
 
     port: str
-    baud: int = 115200
+    baud: int | None = None
+    """None: the rates that are usual for the protocol are tried in turn."""
     protocol: str = "auto"
     models: tuple[str, ...] = DEFAULT_MODELS
     duration_s: float | None = None
@@ -97,9 +101,10 @@ def run_stream(options: StreamOptions, sink: Sink) -> None:
         If bytes came but never made sense.
     """
     reader = make_reader(options.protocol)
+    rates = usual_rates(options.protocol) if options.baud is None else (options.baud,)
     with open_port(
         options.port,
-        baud=options.baud,
+        baud=rates[0],
         speed=options.speed,
         seed=options.seed,
         duration_s=options.duration_s,
@@ -107,7 +112,9 @@ def run_stream(options: StreamOptions, sink: Sink) -> None:
     ) as port:
         if port.protocol is not None and options.protocol == "auto":
             reader = make_reader(port.protocol)
-        stream = _Stream(options, port, reader, sink)
+        named = port.protocol or (None if options.protocol == "auto" else options.protocol)
+        greeting = Greeting(reader, named, rates if port.tunable else ())
+        stream = _Stream(options, port, reader, greeting, sink)
         try:
             stream.run()
         except UsageError:  # a stage cannot work on this stream: nothing was begun that could be finished
@@ -122,8 +129,11 @@ def run_stream(options: StreamOptions, sink: Sink) -> None:
 class _Stream:
     """One running stream."""
 
-    def __init__(self, options: StreamOptions, port: Port, reader: Reader, sink: Sink) -> None:
+    def __init__(
+        self, options: StreamOptions, port: Port, reader: Reader, greeting: Greeting, sink: Sink
+    ) -> None:
         self._options, self._port, self._reader, self._sink = options, port, reader, sink
+        self._greeting = greeting
         self._until_s = math.inf if options.duration_s is None else options.duration_s
         # Models are opened after the port: a port that cannot be opened is told at once.
         rate = None if options.port.startswith("replay:") else options.fs
@@ -137,34 +147,43 @@ class _Stream:
         )
         self._last_byte_s: float | None = None
         self._silent = False
-        self._asked = False
         self._read = 0  # samples read when last looked
         self._progress_s: float | None = None  # when that last changed, on the port's clock
 
     def run(self) -> None:
         """Read until the end."""
+        wait_s = 0.0  # the first look only tells the time on the port's clock
         while not self._port.ended:
-            self._ask()
-            chunk = self._next_chunk()
+            chunk = self._next_chunk(wait_s)
+            wait_s = WAIT_S
             if chunk.data:
                 self._last_byte_s, self._silent = chunk.arrival_s, False
             else:
                 self._watch_silence(chunk.arrival_s)
-            for item in self._reader.push(chunk):
-                self._write(self._pipeline.push(item, self._reader.counters))
+            self._take(self._reader.push(chunk))
+            self._meet(chunk.arrival_s)
             if self._pipeline.time_s + self._idle_s(chunk.arrival_s) >= self._until_s:
                 return
 
-    def _ask(self) -> None:
-        """Ask for hello and data, once; nothing is written to a board that is only guessed at."""
-        protocol = self._port.protocol or self._reader.protocol or self._options.protocol
-        if not self._asked and protocol in PROTOCOLS and PROTOCOLS[protocol].commands:
-            self._asked = True
-            self._port.write(command_hello() + command_start())
+    def _take(self, items: Iterable[Board | SampleBlock | Status]) -> None:
+        for item in items:
+            self._write(self._pipeline.push(item, self._reader.counters))
 
-    def _next_chunk(self) -> Chunk:
+    def _meet(self, now_s: float) -> None:
+        """Ask the board what there is to ask, and find its baud rate."""
+        step = self._greeting.step(now_s)
+        if step.baud is not None:
+            self._port.tune(step.baud)
+            self._take(self._reader.restart())
+        if step.write:
+            self._port.write(step.write)
+        if step.text:
+            state = "waiting" if self._reader.protocol else "unrecognised"
+            self._write([self._pipeline.status(state, step.text, self._reader.counters)])
+
+    def _next_chunk(self, wait_s: float) -> Chunk:
         try:
-            return self._port.read()
+            return self._port.read(wait_s)
         except PortError as error:
             self._write([self._pipeline.status("unplugged", error.received, self._reader.counters)])
             raise
@@ -178,9 +197,11 @@ class _Stream:
         return idle_s if self._port.live and idle_s > SILENCE_S else 0.0
 
     def finish(self) -> None:
-        """Tell what was held back."""
-        for item in self._reader.finish():
-            self._write(self._pipeline.push(item, self._reader.counters))
+        """Stop a board that was started; tell what was held back."""
+        if self._greeting.stop:
+            with suppress(PortError):
+                self._port.write(self._greeting.stop)
+        self._take(self._reader.finish())
         self._write(self._pipeline.finish(self._reader.counters))
 
     def check_recognised(self) -> None:

@@ -52,8 +52,9 @@ INTERNAL: dict[str, set[str]] = {
     "classifier": NOUNS | {"bundle", "features"},
     "golden": NOUNS | {"frontend", "bundle", "classifier"} | STAGES,
     "pipeline": NOUNS | STAGES | {"frontend", "accounts", "bundle", "classifier", "wire"},
+    "greeting": NOUNS | {"wire"},
     "session": NOUNS
-    | {"pipeline", "bundle", "classifier", "features", "verdict"}
+    | {"greeting", "pipeline", "bundle", "classifier", "features", "verdict"}
     | {"ports", "recordings", "wire", "sinks"},
     "sinks": NOUNS | {"recordings"},
     "convert": NOUNS | {"recordings"},

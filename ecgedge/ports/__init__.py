@@ -19,7 +19,7 @@ REPLAY = "replay:"
 def open_port(
     spec: str,
     *,
-    baud: int = 115200,
+    baud: int | None = None,
     speed: float = 1.0,
     seed: int = 0,
     duration_s: float | None = None,
@@ -30,7 +30,7 @@ def open_port(
     Parameters
     ----------
     spec : device path, COM port, pyserial URL, ``demo``, or ``replay:PATH``
-    baud : rate of a serial line
+    baud : rate of a serial line; None: 115200
     speed : pace of ``demo`` and ``replay``, times real time; ``math.inf`` for as fast as it is read
     seed : which patient ``demo`` simulates
     duration_s : length of ``demo`` (default: its programme of 300 s); at most so much of a ``replay``
@@ -58,7 +58,7 @@ def open_port(
         return open_virtual(spec, RecordingSource(spec[len(REPLAY) :], fs, duration_s), speed)
     from ecgedge.ports.serial_port import SerialPort
 
-    return SerialPort(spec, baud)
+    return SerialPort(spec, 115200 if baud is None else baud)
 
 
 def list_ports() -> list[str]:

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ecgedge.errors import UsageError
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -22,6 +24,8 @@ class Port(ABC):
     """True where bytes come at the pace of the world, so that silence means something."""
     lead_names: tuple[str, ...] = ()
     """Names of the leads where the port knows them (a replay)."""
+    tunable: bool = False
+    """True where ``tune`` changes the rate of a serial line."""
 
     @property
     @abstractmethod
@@ -47,6 +51,18 @@ class Port(ABC):
         PortError
             When the port was lost.
         """
+
+    def tune(self, baud: int) -> None:
+        """Go on at another baud rate; what came at the old one is thrown away.
+
+        Raises
+        ------
+        PortError
+            When the port was lost.
+        UsageError
+            When this port has no baud rate.
+        """
+        raise UsageError(f"a baud rate of {baud} for {self.name}", "a serial port")
 
     @abstractmethod
     def close(self) -> None:

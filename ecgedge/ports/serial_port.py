@@ -44,6 +44,7 @@ class SerialPort(Port):
 
     def __init__(self, spec: str, baud: int = 115200) -> None:
         self.name = spec
+        self.tunable = "://" not in spec or spec.lower().startswith("rfc2217://")
         # A socket cannot tell how much is waiting; small blocks keep what a hang-up can swallow small.
         self._block = 64 if spec.lower().startswith("socket://") else 1
         self._serial = _open(spec, baud, 0.02 if self._block > 1 else _POLL_S)
@@ -85,6 +86,20 @@ class SerialPort(Port):
             return
         except OSError as error:
             raise _unplugged(self.name, error) from None
+
+    def tune(self, baud: int) -> None:
+        """Go on at another baud rate; what came at the old one is thrown away."""
+        import serial
+
+        try:
+            self._serial.baudrate = baud
+            self._serial.reset_input_buffer()
+        except (OSError, serial.SerialException) as error:
+            raise _unplugged(self.name, error) from None
+        with self._condition:
+            self._chunks.clear()
+            self._held = 0
+            self._condition.notify_all()
 
     def close(self) -> None:
         """Stop the reader and let go of the port."""

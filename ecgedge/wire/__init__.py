@@ -7,19 +7,51 @@ raise on input, and count what they drop.
 from __future__ import annotations
 
 from ecgedge.errors import UsageError
+from ecgedge.wire.bitalino import BitalinoDecoder
+from ecgedge.wire.chords import ChordsDecoder
+from ecgedge.wire.cyton import CytonDecoder
 from ecgedge.wire.frame_decoder import FrameDecoder
+from ecgedge.wire.frames import command_hello, command_start
+from ecgedge.wire.polar import PolarDecoder
+from ecgedge.wire.protocentral import ProtocentralDecoder
 from ecgedge.wire.recognise import Reader, WireProtocol
 from ecgedge.wire.text import TextDecoder
 
-__all__ = ["PROTOCOLS", "Reader", "WireProtocol", "make_reader"]
+__all__ = ["PROTOCOLS", "Reader", "WireProtocol", "make_reader", "usual_rates"]
+
+_HELLO = command_hello() + command_start()
 
 PROTOCOLS: dict[str, WireProtocol] = {
     row.name: row
     for row in (
-        WireProtocol("frames", "ecgedge frames, version 1", (115200, 57600, 230400), FrameDecoder, True),
-        WireProtocol("text", "lines of numbers (AD8232 sketch)", (9600, 115200), TextDecoder, False),
+        WireProtocol(
+            "frames", "ecgedge frames, version 1", (115200, 57600, 230400), FrameDecoder,
+            ask=_HELLO, start=(_HELLO,),
+        ),
+        WireProtocol("text", "lines of numbers (AD8232 sketch, Serial Plotter)", (115200, 9600), TextDecoder),
+        WireProtocol(
+            "chords", "Chords of Upside Down Labs (UNO, Nano, Mega, Pico, NPG Lite)", (230400, 115200),
+            ChordsDecoder, start=(b"START\n",), stop=b"STOP\n",
+        ),
+        WireProtocol(
+            "protocentral", "ProtoCentral MAX30003, MAX30001, ADS1292R, HealthyPi v4 and 5", (57600, 115200),
+            ProtocentralDecoder,
+        ),
+        WireProtocol("cyton", "OpenBCI Cyton", (115200,), CytonDecoder, start=(b"b",), stop=b"s"),
+        WireProtocol(  # 1000 samples a second, all six leads
+            "bitalino", "BITalino", (115200,), BitalinoDecoder, start=(b"\xc3", b"\xfd"), stop=b"\x00"
+        ),
+        WireProtocol("polar-h10", "Polar H10 over Bluetooth", (), PolarDecoder, guess=False),
     )
-}
+}  # fmt: skip
+_COMMONEST = (115200, 9600, 57600, 230400)
+
+
+def _row(protocol: str) -> WireProtocol:
+    if protocol not in PROTOCOLS:
+        names = ", ".join(("auto", *PROTOCOLS))
+        raise UsageError(f"unknown protocol {protocol!r}", f"one of {names}")
+    return PROTOCOLS[protocol]
 
 
 def make_reader(protocol: str = "auto") -> Reader:
@@ -31,8 +63,16 @@ def make_reader(protocol: str = "auto") -> Reader:
     """
     known = tuple(PROTOCOLS.values())
     if protocol == "auto":
-        return Reader(known, known)
-    if protocol not in PROTOCOLS:
-        names = ", ".join(("auto", *PROTOCOLS))
-        raise UsageError(f"unknown protocol {protocol!r}", f"one of {names}")
-    return Reader((PROTOCOLS[protocol],), known)
+        return Reader([row for row in known if row.guess], known)
+    return Reader([_row(protocol)], known)
+
+
+def usual_rates(protocol: str = "auto") -> tuple[int, ...]:
+    """Baud rates to try for a protocol, likeliest first.
+
+    Raises
+    ------
+    UsageError : there is no protocol of this name
+    """
+    own = () if protocol == "auto" else _row(protocol).baud_rates
+    return (*own, *(rate for rate in _COMMONEST if rate not in own))

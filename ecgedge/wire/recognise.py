@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 from ecgedge.messages import Board, Chunk, Counters, SampleBlock, Status
+from ecgedge.wire.advice import EXCERPT, explain
 
 _WINDOW_S = 3.0
 _MARK_EVERY_S = 0.25
 _REPEAT_S = 10.0
 _LEAST_BYTES = 32
-_EXCERPT = 512
-_SHOWN = 12
+QUANTUM = 64
+"""While several protocols are tried, they are compared after every so many bytes of the stream, so that
+which one wins does not depend on how the bytes were cut."""
+
+Out = Board | SampleBlock | Status
 
 
 class Decoder(Protocol):
@@ -25,9 +29,9 @@ class Decoder(Protocol):
     @property
     def counters(self) -> Counters: ...
 
-    def push(self, chunk: Chunk) -> list[Board | SampleBlock | Status]: ...
+    def push(self, chunk: Chunk) -> list[Out]: ...
 
-    def finish(self) -> list[Board | SampleBlock | Status]: ...
+    def finish(self) -> list[Out]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,17 @@ class WireProtocol:
     name: str
     title: str
     baud_rates: tuple[int, ...]
-    """Usual ones, commonest first."""
+    """Usual ones, commonest first; none where there is no serial line."""
     decoder: Callable[[], Decoder]
-    commands: bool
-    """True where the board understands the host's hello, start, stop and rate commands."""
+    ask: bytes = b""
+    """What a board that was recognised is asked, so that it tells more of itself."""
+    start: tuple[bytes, ...] = ()
+    """What makes a board of this kind send; written one after the other, and only where the protocol was
+    named, since a board that is not yet known may take them for something else."""
+    stop: bytes = b""
+    """What makes a board that was started stop again."""
+    guess: bool = True
+    """Whether bytes of unknown origin may be of this protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +61,22 @@ class _Mark:
     discarded: int
 
 
-class Reader:
-    """Bytes -> Board, SampleBlock, Status, by the first of ``candidates`` that recognises them.
+@dataclass(slots=True)
+class _Trial:
+    """A protocol under trial, and what its decoder has given meanwhile."""
 
-    Once a protocol is recognised it stays. When nothing is recognised for 3 s of arrival time although
-    bytes come, or later most bytes of 3 s are discarded, a Status "unrecognised" says what is seen and
-    what to try, again every 10 s; reading goes on meanwhile.
+    row: WireProtocol
+    decoder: Decoder
+    given: list[Out]
+
+
+class Reader:
+    """Bytes -> Board, SampleBlock, Status, by the one of ``candidates`` that recognises them.
+
+    Once a protocol is recognised it stays, until ``restart``. Where bytes fit several, none is taken and a
+    Status names them. When nothing is recognised for 3 s of arrival time although bytes come, or later most
+    bytes of 3 s are discarded, a Status "unrecognised" says what is seen and what to try, again every 10 s;
+    reading goes on meanwhile.
 
     Parameters
     ----------
@@ -64,50 +85,62 @@ class Reader:
     """
 
     def __init__(self, candidates: Sequence[WireProtocol], known: Sequence[WireProtocol]) -> None:
-        self._known = tuple(known)
-        self._trying = [(row, row.decoder()) for row in candidates]
+        self._candidates, self._known = tuple(candidates), tuple(known)
+        self._before = Counters()  # of what was read before the last restart
+        self._begin()
+
+    def _begin(self) -> None:
+        self._trying = [_Trial(row, row.decoder(), []) for row in self._candidates]
         self._total = 0
         self._start_s: float | None = None
         self._recent = b""
         self._marks: deque[_Mark] = deque()
         self._said_s: float | None = None
-        self._reason = ""
-        """What a decoder itself has said of bytes that it cannot use."""
+        self._reason = ""  # what a decoder itself has said of bytes that it cannot use
+        self._rivals: tuple[str, ...] = ()
 
     @property
     def protocol(self) -> str | None:
         """Name of the protocol recognised; None until then."""
-        for row, decoder in self._trying:
-            if decoder.protocol is not None:
-                return row.name
-        return None
+        return self._trying[0].decoder.protocol and self._trying[0].row.name if self._sure else None
+
+    @property
+    def _sure(self) -> bool:
+        return len(self._trying) == 1
 
     @property
     def counters(self) -> Counters:
-        """What has been read and dropped so far; while several protocols are tried, every byte counts
-        as discarded."""
-        if len(self._trying) == 1:
-            return self._trying[0][1].counters
+        """What has been read and dropped so far, restarts included; while several protocols are tried,
+        every byte counts as discarded."""
+        return _sum(self._before, self._now) if self._before.bytes else self._now
+
+    @property
+    def _now(self) -> Counters:
+        if self._sure:
+            return self._trying[0].decoder.counters
         return Counters(bytes=self._total, discarded_bytes=self._total)
 
-    def push(self, chunk: Chunk) -> list[Board | SampleBlock | Status]:
+    def restart(self) -> list[Out]:
+        """Forget what was recognised: what comes next may be another board. Gives what was held back."""
+        out = self.finish()
+        self._before = self.counters
+        self._begin()
+        return out
+
+    def push(self, chunk: Chunk) -> list[Out]:
         """What the bytes up to here say. An empty chunk only lets time pass."""
         if self._start_s is None:
             if not chunk.data:
                 return []
             self._start_s = chunk.arrival_s
         self._mark(chunk.arrival_s)
-        self._total += len(chunk.data)
-        self._recent = (self._recent + chunk.data[-_EXCERPT:])[-_EXCERPT:]
-        out: list[Board | SampleBlock | Status] = []
+        self._recent = (self._recent + chunk.data[-EXCERPT:])[-EXCERPT:]
+        out: list[Out] = []
         known = self.protocol is not None
-        used = 0
-        while len(self._trying) > 1 and used < len(chunk.data):
-            # Byte by byte, so that which protocol wins does not depend on how the bytes were cut.
-            self._try(Chunk(chunk.data[used : used + 1], chunk.arrival_s), out)
-            used += 1
-        if len(self._trying) == 1:
-            out += self._trying[0][1].push(Chunk(chunk.data[used:], chunk.arrival_s))
+        used = self._try(chunk, out) if not self._sure else 0
+        if self._sure:
+            self._total += len(chunk.data) - used
+            out += self._trying[0].decoder.push(Chunk(chunk.data[used:], chunk.arrival_s))
         for message in out:
             if isinstance(message, Status) and message.state == "unrecognised":
                 self._said_s, self._reason = chunk.arrival_s, message.text
@@ -117,19 +150,54 @@ class Reader:
         self._judge(chunk.arrival_s, self._start_s, out)
         return out
 
-    def finish(self) -> list[Board | SampleBlock | Status]:
+    def finish(self) -> list[Out]:
         """The stream has ended."""
-        out: list[Board | SampleBlock | Status] = []
-        for _, decoder in self._trying:
-            out += decoder.finish()
-        return out
+        if self._sure:
+            return self._trying[0].decoder.finish()
+        claims = [trial for trial in self._trying if trial.decoder.protocol is not None]
+        if len(claims) != 1:
+            return []
+        self._trying = claims  # recognised by the last bytes, too few to fill a quantum
+        return claims[0].given + claims[0].decoder.finish()
 
-    def _try(self, byte: Chunk, out: list[Board | SampleBlock | Status]) -> None:
-        for row, decoder in self._trying:
-            out += decoder.push(byte)
-            if decoder.protocol is not None:
-                self._trying = [(row, decoder)]
-                return
+    def explain(self) -> str:
+        """One line: what is seen, and what to try."""
+        if self._rivals:
+            words = " and ".join(self._rivals)
+            return f"these bytes fit {words}. Name one of them with --protocol"
+        if self.protocol is None and self._reason:
+            return self._reason
+        return explain(self._recent, [trial.row for trial in self._trying], self._known)
+
+    def _try(self, chunk: Chunk, out: list[Out]) -> int:
+        """Give the bytes to all candidates until one is left; how many were used."""
+        used = 0
+        while not self._sure and used < len(chunk.data):
+            n = min(QUANTUM - self._total % QUANTUM, len(chunk.data) - used)
+            piece = Chunk(chunk.data[used : used + n], chunk.arrival_s)
+            used += n
+            self._total += n
+            for trial in self._trying:
+                for message in trial.decoder.push(piece):
+                    if isinstance(message, Status) and trial.decoder.protocol is None:
+                        out.append(message)
+                    elif not self._rivals:
+                        trial.given.append(message)
+            if self._total % QUANTUM == 0:
+                self._compare(out)
+        return used
+
+    def _compare(self, out: list[Out]) -> None:
+        claims = [trial for trial in self._trying if trial.decoder.protocol is not None]
+        if len(claims) == 1:
+            self._trying = claims
+            out += claims[0].given
+        elif claims and not self._rivals:
+            self._rivals = tuple(trial.row.name for trial in claims)
+            for trial in claims:
+                trial.given.clear()
+            self._trying = claims
+            self._said_s = None
 
     def _mark(self, now: float) -> None:
         """Note where the counters stood before what arrives now; the oldest note is 3 s old."""
@@ -137,55 +205,31 @@ class Reader:
         if marks and now - marks[-1].arrival_s >= _WINDOW_S:
             marks.clear()  # after a silence a new window begins
         if not marks or now - marks[-1].arrival_s >= _MARK_EVERY_S:
-            counters = self.counters
+            counters = self._now
             marks.append(_Mark(now, counters.bytes, counters.discarded_bytes))
         while len(marks) > 1 and now - marks[1].arrival_s >= _WINDOW_S:
             marks.popleft()
 
-    def _judge(self, now: float, start: float, out: list[Board | SampleBlock | Status]) -> None:
-        counters = self.counters
-        if now - start < _WINDOW_S or (self._said_s is not None and now - self._said_s < _REPEAT_S):
+    def _judge(self, now: float, start: float, out: list[Out]) -> None:
+        if self._said_s is not None and now - self._said_s < _REPEAT_S:
             return
-        if self.protocol is None:
-            seen = counters.bytes
-            if seen < _LEAST_BYTES:
+        counters = self._now
+        if not self._rivals:
+            if now - start < _WINDOW_S:
                 return
-        else:
-            since = self._marks[0]
-            seen = counters.bytes - since.bytes
-            dropped = counters.discarded_bytes - since.discarded
-            if seen < _LEAST_BYTES or 2 * dropped <= seen or now - since.arrival_s < _WINDOW_S:
-                return
+            if self.protocol is None:
+                if counters.bytes < _LEAST_BYTES:
+                    return
+            else:
+                since = self._marks[0]
+                seen = counters.bytes - since.bytes
+                dropped = counters.discarded_bytes - since.discarded
+                if seen < _LEAST_BYTES or 2 * dropped <= seen or now - since.arrival_s < _WINDOW_S:
+                    return
         self._said_s = now
-        out.append(Status(counters.samples, now - start, "unrecognised", self._explain(), counters=counters))
+        counters = self.counters
+        out.append(Status(counters.samples, now - start, "unrecognised", self.explain(), counters=counters))
 
-    def _explain(self) -> str:
-        """One line: what is seen, and what to try."""
-        if self.protocol is None and self._reason:
-            return self._reason
-        recent = self._recent
-        share = sum(byte in b"\t\r\n" or 0x20 <= byte < 0x7F for byte in recent) / len(recent)
-        wanted = " or ".join(row.name for row, _ in self._trying)
-        seen = (
-            f"these bytes make no sense as {wanted} ({100 * share:.0f} % printable, for example "
-            f"{recent[:_SHOWN].hex(' ')}{' ...' if len(recent) > _SHOWN else ''})"
-        )
-        rates = ", ".join(map(str, sorted({rate for row in self._known for rate in row.baud_rates})))
-        if (other := self._other()) is not None:
-            return f"{seen}; they look like {other}. Try --protocol {other}"
-        if share > 0.95 and recent.count(b"\n") > 1:
-            line = recent.split(b"\n")[1][:40].decode("ascii", "replace").strip()
-            seen += f"; a line reads {line!r}, not numbers. Check what the board's sketch prints;"
-            return f"{seen} if that line is gibberish, try another --baud ({rates})"
-        return f"{seen}; most often the baud rate is wrong. Try another --baud ({rates}) or --protocol"
 
-    def _other(self) -> str | None:
-        """A protocol that is not being tried, yet makes sense of the latest bytes."""
-        tried = {row.name for row, _ in self._trying}
-        for row in self._known:
-            if row.name not in tried:
-                decoder = row.decoder()
-                decoder.push(Chunk(self._recent, 0.0))
-                if decoder.protocol is not None:
-                    return row.name
-        return None
+def _sum(a: Counters, b: Counters) -> Counters:
+    return Counters(**{f.name: getattr(a, f.name) + getattr(b, f.name) for f in fields(Counters)})
