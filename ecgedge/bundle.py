@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ecgedge import beat_windows
+from ecgedge.beat_windows import BeatSpec
 from ecgedge.conditioning import check_spec
 from ecgedge.errors import BundleError
 from ecgedge.features import check_input
@@ -22,6 +24,9 @@ from ecgedge.windows import WindowSpec
 
 SCHEMA = 1
 FOLDER = Path(__file__).parent / "bundles"
+
+BEAT_CLASSES = ("N", "S", "V", "F")
+"""Classes of a model that classes beats, after EC57."""
 
 _SUFFIXES = (".tflite", ".golden.npz")
 
@@ -39,7 +44,7 @@ class Bundle:
 
     @property
     def task(self) -> str:
-        """What the model tells: ``rhythm`` or ``apc``."""
+        """What the model tells: ``rhythm``, ``beats`` or ``apc``."""
         return str(self.manifest["task"])
 
     @property
@@ -49,8 +54,13 @@ class Bundle:
 
     @property
     def window(self) -> WindowSpec:
-        """How the bundle wants its windows cut."""
+        """How the bundle wants its windows cut; of a task other than ``beats``."""
         return WindowSpec(**self.manifest["window"])
+
+    @property
+    def row(self) -> BeatSpec:
+        """How a bundle of the task ``beats`` wants its rows of beats."""
+        return BeatSpec(**self.manifest["window"])
 
 
 def list_bundles() -> list[str]:
@@ -131,7 +141,11 @@ def check_manifest(manifest: Any, where: str) -> None:
     check_spec(manifest["preprocessing"])
     _check_files(manifest, where)
     _check_classes(manifest, where)
-    _check_window(manifest, where)
+    _check_rates(manifest, where)
+    if manifest["task"] == "beats":
+        _check_row(manifest, where)
+    else:
+        _check_window(manifest, where)
     thresholds = manifest["thresholds"]
     if manifest["task"] == "rhythm" and not 0 < thresholds["af_off"] <= thresholds["af_on"]:
         raise BundleError(f"{where}: thresholds {thresholds}", "0 < af_off <= af_on")
@@ -156,16 +170,36 @@ def _check_classes(manifest: dict[str, Any], where: str) -> None:
         if len(set(names)) < len(names):
             raise BundleError(f"{where}: {side} named {names}", "different names")
     logits = [entry for entry in manifest["outputs"] if entry["kind"] == "logits"]
-    if len(logits) != 1 or math.prod(logits[0]["shape"]) != len(classes):
-        raise BundleError(f"{where}: outputs", "one logits output of one value a class")
+    rows = BeatSpec(**manifest["window"]).reported if manifest["task"] == "beats" else 1
+    if len(logits) != 1 or math.prod(logits[0]["shape"]) != rows * len(classes):
+        of = "" if rows == 1 else " and beat"
+        raise BundleError(f"{where}: outputs", f"one logits output of one value a class{of}")
+
+
+def _check_rates(manifest: dict[str, Any], where: str) -> None:
+    rates = {manifest["window"]["rate_hz"], manifest["preprocessing"]["rate_hz"]}
+    if len(rates) != 1:
+        raise BundleError(f"{where}: rates {sorted(rates)}", "one rate in window and preprocessing")
+
+
+def _check_row(manifest: dict[str, Any], where: str) -> None:
+    """Classes, and inputs of a window of beats."""
+    if set(manifest["classes"]) != set(BEAT_CLASSES):
+        raise BundleError(f"{where}: classes {manifest['classes']}", f"{list(BEAT_CLASSES)} in any order")
+    spec = BeatSpec(**manifest["window"])
+    for entry in manifest["inputs"]:
+        name, kind = entry["name"], entry["kind"]
+        if kind not in beat_windows.KINDS or "padding" in entry:
+            raise BundleError(
+                f"{where}: input {name!r} of kind {kind!r}", f"one of {list(beat_windows.KINDS)}, unpadded"
+            )
+        if math.prod(entry["shape"]) != math.prod(spec.shape(kind)):
+            raise BundleError(f"{where}: input {name!r} of shape {entry['shape']}", f"{spec.shape(kind)}")
 
 
 def _check_window(manifest: dict[str, Any], where: str) -> None:
     """Window, preprocessing and inputs must be of one mind."""
     window = manifest["window"]
-    rates = {window["rate_hz"], manifest["preprocessing"]["rate_hz"]}
-    if len(rates) != 1:
-        raise BundleError(f"{where}: rates {sorted(rates)}", "one rate in window and preprocessing")
     if not 1 / window["rate_hz"] <= min(window["hop_s"], window["minimum_s"]) or not (
         max(window["hop_s"], window["minimum_s"]) <= window["length_s"]
     ):

@@ -13,32 +13,11 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
+from ecgedge.coverage import JUDGED, Coverage, Span, overlap, uncovered
 from ecgedge.messages import Episode, Hrv, Period, Verdict
 
 HOUR_S, DAY_S = 3600.0, 86400.0
 INCONCLUSIVE = "inconclusive"
-
-Span = tuple[float, float]
-
-
-def overlap(a: Span, b: Span) -> float:
-    """Seconds that two spans share."""
-    return max(0.0, min(a[1], b[1]) - max(a[0], b[0]))
-
-
-def uncovered(span: Span, by: list[Span]) -> list[Span]:
-    """What is left of a span without the others, which are in order and apart."""
-    out: list[Span] = []
-    at = span[0]
-    for begin, end in by:
-        if begin >= span[1]:
-            break
-        if end <= at:
-            continue
-        if begin > at:
-            out.append((at, begin))
-        at = end
-    return [*out, (at, span[1])] if at < span[1] else out
 
 
 @dataclass(slots=True)
@@ -88,45 +67,8 @@ class _Total:
         )
 
 
-class Coverage:
-    """Overlapping windows in order of their start -> spans that were judged, and whether conclusively."""
-
-    def __init__(self) -> None:
-        self._open: list[tuple[float, float, bool]] = []
-        self._at = 0.0
-        self.judged: list[Span] = []
-        """In order, apart, neighbours joined; grows as windows come."""
-        self.inconclusive: list[Span] = []
-
-    def push(self, begin_s: float, end_s: float, inconclusive: bool) -> None:
-        """Take the next window."""
-        self.settle(begin_s)
-        self._open.append((begin_s, end_s, inconclusive))
-
-    def settle(self, before_s: float) -> None:
-        """No later window begins before this time: judge up to there."""
-        borders = sorted({x for w in self._open for x in w[:2]} | {before_s})
-        for border in borders:
-            if border > before_s or border <= self._at:
-                continue
-            over = [w[2] for w in self._open if w[0] < border and w[1] > self._at]
-            if over:
-                self._join(self.judged, border)
-                if 2 * sum(over) >= len(over):
-                    self._join(self.inconclusive, border)
-            self._at = border
-        self._open = [w for w in self._open if w[1] > self._at]
-
-    def _join(self, spans: list[Span], end_s: float) -> None:
-        if spans and spans[-1][1] == self._at:
-            spans[-1] = spans[-1][0], end_s
-        else:
-            spans.append((self._at, end_s))
-
-    def forget(self, before_s: float) -> None:
-        """Drop what lies before a time."""
-        self.judged = [s for s in self.judged if s[1] > before_s]
-        self.inconclusive = [s for s in self.inconclusive if s[1] > before_s]
+def _word(inconclusive: list[bool]) -> str:
+    return INCONCLUSIVE if 2 * sum(inconclusive) >= len(inconclusive) else JUDGED
 
 
 class Burden:
@@ -140,7 +82,7 @@ class Burden:
 
     def __init__(self, model: str, delay_s: float) -> None:
         self._model, self._delay_s = model, delay_s
-        self._coverage = Coverage()
+        self._coverage = Coverage(_word)
         self._episodes: dict[int, Span] = {}
         self._hour, self._day, self._stream = _Total(), _Total(), _Total()
         self._edges: deque[tuple[int, float]] = deque()
@@ -193,8 +135,9 @@ class Burden:
         )
         hour.episodes = len(af)
         hour.af_s = sum(b - a for a, b in af)
-        hour.judged_s = hour.af_s + self._outside(self._coverage.judged, span, af)
-        hour.inconclusive_s = self._outside(self._coverage.inconclusive, span, af)
+        spans = self._coverage.spans
+        hour.judged_s = hour.af_s + self._outside([s[:2] for s in spans], span, af)
+        hour.inconclusive_s = self._outside([s[:2] for s in spans if s[2] == INCONCLUSIVE], span, af)
         while self._rates and self._rates[0].time_s < end_s:
             rate = self._rates.popleft()
             hour.rr += rate.rr_intervals

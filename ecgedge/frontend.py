@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgedge import features, irregularity, morphology, polarity, quality, rpeaks
+from ecgedge import beat_windows, features, irregularity, morphology, polarity, quality, rpeaks
+from ecgedge.beat_windows import BeatSpec, BeatWindow, BeatWindower
 from ecgedge.clipping import Clipping
 from ecgedge.conditioning import Conditioner
 from ecgedge.continuity import Continuity
@@ -43,18 +44,30 @@ if TYPE_CHECKING:
 
 AT_ONCE = 8192
 """Most samples that the stages take at once: beyond that, more only costs memory."""
+_MANY = 512
+"""Beats of which it is remembered when they became certain; a model needs that of the latest ones."""
 KEPT_S = 10.0
 """Beats are kept for so long beyond a window: no window is ready later than that after its end."""
 
 
 @dataclass(frozen=True)
 class Consumer:
-    """A model as the frontend sees it."""
+    """A model as the frontend sees it: what its window is made of decides what it is given.
+
+    Windows of signal come with all that a verdict needs (``Prepared``), or, for a model that is asked only
+    now and then, bare (``Cut``); windows of beats as ``PreparedBeats``.
+    """
 
     name: str
     preprocessing: dict[str, Any]
-    window: WindowSpec
+    window: WindowSpec | BeatSpec
     inputs: list[dict[str, Any]]
+    bare: bool = False
+
+    @property
+    def length_s(self) -> float:
+        """Seconds of a window of signal; 0 for one of beats."""
+        return self.window.length_s if isinstance(self.window, WindowSpec) else 0.0
 
 
 @dataclass(frozen=True)
@@ -70,16 +83,39 @@ class Prepared:
 
 
 @dataclass(frozen=True)
+class PreparedBeats:
+    """Beats in a row with all that a classifier needs."""
+
+    model: str
+    beats: tuple[Beat, ...]
+    """Those that the model is asked about; see ``BeatWindow``."""
+    tensors: dict[str, Signal32]
+    whole: bool
+    """Whether all places of the window hold a beat."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A window of signal for a model that may be asked about it later."""
+
+    model: str
+    window: Window
+
+
+@dataclass(frozen=True)
 class Notice:
     """Something about the signal that a person should read."""
 
     text: str
 
 
-Out = Gap | Beat | Prepared | StretchEnd | Notice
+Out = Gap | Beat | Prepared | PreparedBeats | Cut | StretchEnd | Notice
 Timed = Iterator[tuple[int, Callable[[], Sequence[Out]]]]
 """What comes out, after the stream sample (one past the last needed) that makes it certain: to be called at
 once, since a call also brings what is watched up to that sample."""
+
+
+_Found = Beat | Hum | tuple[Consumer, Window | BeatWindow]
 
 
 class Watches:
@@ -103,16 +139,17 @@ class _Chain:
         self._person = person
         self._meter = MainsMeter(stretch.time_s, rate)
         self._rhythm = irregularity.load()
-        self._kept_s = KEPT_S + max((c.window.length_s for c in consumers), default=0.0)
+        self._kept_s = KEPT_S + max((c.length_s for c in consumers), default=0.0)
         self._clipping = Clipping(stretch.time_s, rate, self._kept_s)
         self._beats: deque[Beat] = deque()
         self._beats_band = Conditioner(rpeaks.BAND, rate)
         self._detector = rpeaks.RPeakDetector(stretch.first, stretch.time_s, rate, stretch.in_mv)
-        self._first = consumers[0] if consumers else None
+        self._first = next((c for c in consumers if c.length_s and not c.bare), None)
+        self._certain: dict[int, int] = {}  # latest beats, and the sample that made each certain
         self._specs: list[dict[str, Any]] = []
-        self._bands: list[tuple[Conditioner, list[tuple[Consumer, Windower]]]] = []
+        self._bands: list[tuple[Conditioner, list[tuple[Consumer, Windower | BeatWindower]]]] = []
         for consumer in consumers:
-            windower = Windower(consumer.window, stretch.first, stretch.time_s, rate)
+            windower = self._windower(consumer)
             for spec_of, (_, users) in zip(self._specs, self._bands, strict=True):
                 if spec_of == consumer.preprocessing:
                     users.append((consumer, windower))
@@ -121,22 +158,39 @@ class _Chain:
                 self._specs.append(consumer.preprocessing)
                 self._bands.append((Conditioner(consumer.preprocessing, rate), [(consumer, windower)]))
 
+    def _windower(self, consumer: Consumer) -> Windower | BeatWindower:
+        stretch = self._stretch
+        if isinstance(consumer.window, BeatSpec):
+            return BeatWindower(consumer.window, stretch.first, stretch.rate_hz)
+        return Windower(consumer.window, stretch.first, stretch.time_s, stretch.rate_hz)
+
     def push(self, values: Floats, filled: Bools) -> Timed:
         """Take values, shape (n,), and which of them bridge a gap, shape (n,)."""
         first, rate = self._stretch.first, self._stretch.rate_hz
-        found: list[tuple[int, Beat | Hum | tuple[Consumer, Window]]] = []
+        found: list[tuple[int, _Found]] = []
         band = self._beats_band
+        beats = []
         for n, beat in self._detector.push_timed(band.push(values, filled)[0]):
-            found.append((first + band.needed(n), beat))
+            at = self._certain[beat.sample] = first + band.needed(n)
+            found.append((at, beat))
+            beats.append(beat)
         self._clipping.push(values)
         for hum in self._meter.push(values):
             found.append((first + round((hum.time_s - self._stretch.time_s) * rate), hum))
         for band, users in self._bands:
             signal, mask = band.push(values, filled)
             for consumer, windower in users:
-                for window in windower.push(signal, mask):
-                    end_s = window.time_s - self._stretch.time_s + window.seconds
-                    found.append((first + band.needed(round(end_s * window.rate_hz)), (consumer, window)))
+                if isinstance(windower, BeatWindower):
+                    for row in windower.push(signal, beats):
+                        at = max(self._certain[row.last.sample], first + band.needed(row.signal_needed))
+                        found.append((at, (consumer, row)))
+                else:
+                    for window in windower.push(signal, mask):
+                        end_s = window.time_s - self._stretch.time_s + window.seconds
+                        at = first + band.needed(round(end_s * window.rate_hz))
+                        found.append((at, (consumer, window)))
+        if len(self._certain) > _MANY:
+            self._certain = dict(list(self._certain.items())[-_MANY // 2 :])
         found.sort(key=itemgetter(0))
         for at, what in found:
             yield at, partial(self._take, what)
@@ -148,16 +202,26 @@ class _Chain:
         for band, users in self._bands:
             signal, mask = band.finish()
             for consumer, windower in users:
-                for window in windower.push(signal, mask) + windower.finish():
+                rest: list[BeatWindow] | list[Window]
+                if isinstance(windower, BeatWindower):
+                    rest = windower.push(signal, beats) + windower.finish()
+                else:
+                    rest = windower.push(signal, mask) + windower.finish()
+                for window in rest:
                     out += self._take((consumer, window))
         return out
 
-    def _take(self, what: Beat | Hum | tuple[Consumer, Window]) -> list[Out]:
+    def _take(self, what: _Found) -> list[Out]:
         if isinstance(what, Beat):
             return [self._remember(what)]
         if isinstance(what, Hum):
             return self._hum(what)
-        return self._window(*what)
+        consumer, window = what
+        if isinstance(window, BeatWindow):
+            tensors = beat_windows.make_inputs(consumer.inputs, window)
+            whole = window.places == (0, consumer.window.beats)  # type: ignore[union-attr]
+            return [PreparedBeats(consumer.name, window.beats, tensors, whole)]
+        return [Cut(consumer.name, window)] if consumer.bare else self._window(consumer, window)
 
     def _hum(self, hum: Hum) -> list[Out]:
         """The mains in the raw signal, against the QRS of the same seconds."""

@@ -1,7 +1,8 @@
 """Golden vectors: does this machine make of a bundle's synthesised signal what the exporter made of it?
 
 An archive ``NAME.golden.npz`` holds ``counts`` (synthesised signal, int16), ``rate_hz``, ``uv_per_count``,
-the int8 tensor ``input_NAME`` of its first whole window and the int8 output ``output_NAME``.
+the int8 tensor ``input_NAME`` of its first whole window (of signal, or of beats) and the int8 output
+``output_NAME``.
 """
 
 from __future__ import annotations
@@ -13,30 +14,50 @@ import numpy as np
 
 from ecgedge.classifier import Classifier
 from ecgedge.errors import BundleError
-from ecgedge.frontend import Consumer, Frontend, Prepared
+from ecgedge.features import make_inputs
+from ecgedge.frontend import Cut, Frontend, Prepared, PreparedBeats
+from ecgedge.heads import consumer
 from ecgedge.messages import Board, SampleBlock, Segment
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ecgedge.bundle import Bundle
+    from ecgedge.frontend import Out
+    from ecgedge.messages import Signal32
 
 OUTPUT_TOLERANCE = 1
 """Least significant bits by which kernels of different processors may differ."""
 
 
-def first_window(
+def first_inputs(
     bundle: Bundle, counts: npt.NDArray[np.int16], rate_hz: float, uv_per_count: float
-) -> Prepared:
-    """First window that is not provisional, made of counts by the device's frontend."""
-    manifest = bundle.manifest
-    consumer = Consumer(bundle.name, manifest["preprocessing"], bundle.window, manifest["inputs"])
-    frontend = Frontend((consumer,))
+) -> dict[str, Signal32]:
+    """Tensors of the first whole window of counts, by the input's name, made by the device's frontend.
+
+    Raises
+    ------
+    BundleError
+        Where the counts hold no whole window.
+    """
+    frontend = Frontend((consumer(bundle),))
     board = Board("golden", rate_hz, uv_per_count, 16)
     out = frontend.push(Segment(0, 0.0, rate_hz, "declared", board))
     out += frontend.push(SampleBlock(0, counts[:, None].astype(np.float64), 0.0))
     out += frontend.finish()
-    return next(item for item in out if isinstance(item, Prepared) and not item.window.provisional)
+    found = next((tensors for item in out if (tensors := _inputs(bundle, item))), None)
+    if found is None:
+        raise BundleError(f"golden signal of {counts.size / rate_hz:.1f} s", "one that holds a whole window")
+    return found
+
+
+def _inputs(bundle: Bundle, item: Out) -> dict[str, Signal32] | None:
+    """The tensors of a whole window; None of anything else."""
+    if isinstance(item, PreparedBeats):
+        return item.tensors if item.whole else None
+    if isinstance(item, Cut) and not item.window.provisional:
+        return make_inputs(bundle.manifest["inputs"], item.window.signal)
+    return item.tensors if isinstance(item, Prepared) and not item.window.provisional else None
 
 
 def verify(bundle: Bundle) -> list[str]:
@@ -55,8 +76,8 @@ def verify(bundle: Bundle) -> list[str]:
         golden: dict[str, Any] = dict(np.load(io.BytesIO(bundle.golden)))
     except (ValueError, OSError) as error:
         raise BundleError(f"golden vectors cannot be read ({error})", "a numpy archive") from None
-    prepared = first_window(bundle, golden["counts"], float(golden["rate_hz"]), float(golden["uv_per_count"]))
-    quantised = classifier.quantise(prepared.tensors)
+    tensors = first_inputs(bundle, golden["counts"], float(golden["rate_hz"]), float(golden["uv_per_count"]))
+    quantised = classifier.quantise(tensors)
     for name, tensor in quantised.items():
         wrong = int((tensor != golden[f"input_{name}"]).sum())
         if wrong:

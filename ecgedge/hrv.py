@@ -8,10 +8,12 @@ end. An RR interval counts as normal (NN) if
 * it is not premature (below ``EARLY`` times the median of the five intervals on either side and itself), does
   not follow a premature one (the pause), and is not overlong (above ``LATE`` times that median: a pause, or a
   missed beat);
-* neither of its beats has a QRS of odd height (off its neighbours' median by more than ``ODD_HEIGHT``);
+* neither of its beats has a QRS of odd height (off its neighbours' median by more than ``ODD_HEIGHT``), or,
+  where a model classes beats, a class other than normal;
 * no AF episode, and no window without readable signal (unless a readable one covers it too), touches it.
 
-Single ectopic beats are found so; a run of them, or an atrial rhythm, is regular in itself and is not.
+Single ectopic beats are found so; a run of them, or an atrial rhythm, is regular in itself and is not, unless
+a model classes its beats.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from math import inf, sqrt
 from statistics import median
 from typing import Literal
 
-from ecgedge.messages import Beat, Episode, Hrv, Verdict
+from ecgedge.messages import Beat, BeatClass, Episode, Hrv, Verdict
 
 SPAN_S = 10.0
 """The rate is the median over the RR intervals that ended in these last seconds."""
@@ -74,6 +76,8 @@ AROUND = 5
 """Neighbours on either side that say what is usual."""
 LEAST_INTERVALS = 30
 """Fewer NN intervals tell no variability."""
+NORMAL = "N"
+"""Class of a normal beat."""
 LONGEST_KEPT_S = 30.0
 """No RR interval that is asked about is longer."""
 
@@ -196,11 +200,15 @@ class Variability:
         self._all = Sums()
         self._af: dict[tuple[str, int], tuple[float, float]] = {}
         self._windows: deque[tuple[float, float, bool]] = deque()
+        self._ectopic: set[int] = set()  # samples of beats whose class is not normal
 
-    def push(self, message: Beat | Verdict | Episode) -> None:
+    def push(self, message: Beat | BeatClass | Verdict | Episode) -> None:
         """Take what was found, in the order it was found."""
         if isinstance(message, Beat):
             self._beats.append(message)
+        elif isinstance(message, BeatClass):
+            if message.label != NORMAL:
+                self._ectopic.add(message.beat.sample)
         elif isinstance(message, Episode):
             end_s = message.offset_s if message.state == "closed" else inf
             self._af[message.model, message.onset] = message.onset_s, end_s
@@ -234,7 +242,9 @@ class Variability:
         near = self._beats[: stop + AROUND]
         normal = normal_intervals([b.rr_s for b in near], [b.height for b in near])
         sums = Sums()
+        was_ectopic = self._told > 0 and near[self._told - 1].sample in self._ectopic
         for beat, is_normal in zip(near[self._told : stop], normal[self._told : stop], strict=True):
+            by_class, was_ectopic = was_ectopic, beat.sample in self._ectopic
             rr_s, before_s, self._before_s = beat.rr_s, self._before_s, None
             if rr_s is None or rr_s > PAUSE_S or not self._readable(beat.time_s - rr_s, beat.time_s):
                 self._rate.push(replace(beat, rr_s=None))  # as after a gap
@@ -243,7 +253,8 @@ class Variability:
             bpm = self._rate.bpm(beat.time_s)
             self._all.beat(rr_s, bpm)
             sums.beat(rr_s, bpm)
-            if is_normal and not self._in_af(beat.time_s - rr_s, beat.time_s):
+            by_class |= was_ectopic
+            if is_normal and not by_class and not self._in_af(beat.time_s - rr_s, beat.time_s):
                 self._all.normal(rr_s, before_s)
                 sums.normal(rr_s, before_s)
                 self._before_s = rr_s
@@ -273,6 +284,8 @@ class Variability:
         """Keep what the next span needs."""
         keep = max(0, told - 2 * AROUND - 2)
         self._beats, self._told, self._begin = self._beats[keep:], told - keep, edge
+        if self._beats and self._ectopic:
+            self._ectopic = {sample for sample in self._ectopic if sample >= self._beats[0].sample}
         since_s = edge.time_s - LONGEST_KEPT_S
         self._af = {key: span for key, span in self._af.items() if span[1] > since_s}
         while self._windows and self._windows[0][1] < since_s:

@@ -149,6 +149,91 @@ class Beat:
         return self.height if self.in_mv else None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class BeatClass:
+    """What a model said of one heartbeat, told some beats after the beat itself."""
+
+    model: str
+    beat: Beat
+    scores: dict[str, float]
+    """Probability of each class (N, S, V, F), sum 1."""
+    label: str
+    """The class of the highest score."""
+
+    @property
+    def probability(self) -> float:
+        """Of that class, 0-1."""
+        return self.scores[self.label]
+
+
+EctopicKind = Literal["APC", "PVC"]
+"""A premature beat from above the ventricles (APC), or one from the ventricles (PVC, early or not)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ectopic:
+    """A beat whose class has been confirmed by what is known around it; see ``ecgedge.ectopy``."""
+
+    kind: EctopicKind
+    model: str
+    beat: Beat
+    probability: float
+    """Of the beat's class, 0-1."""
+    prematurity: float | None
+    """RR interval before the beat over the usual one; None where either is unknown."""
+    confirmed: bool | None = None
+    """Whether a model of APC windows agrees; None where none was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class EctopicRun:
+    """Ectopic beats of one kind in a regular row.
+
+    ``run`` (three or more in a row), ``bigeminy`` and ``trigeminy`` (every second or third beat, three times
+    or more) are given twice: with ``state`` "open" when they are there and "closed" at their end; a
+    ``couplet`` (two in a row) once, closed.
+    """
+
+    kind: Literal["couplet", "run", "bigeminy", "trigeminy"]
+    state: Literal["open", "closed"]
+    of: EctopicKind
+    model: str
+    onset: int
+    """Stream sample of its first ectopic beat."""
+    offset: int
+    """Stream sample of its last ectopic beat (so far, while open)."""
+    onset_s: float
+    offset_s: float
+    beats: int
+    """Ectopic beats in it (so far, while open)."""
+
+    @property
+    def bpm(self) -> float | None:
+        """Mean rate of a couplet or run, beats per minute; None for the others."""
+        if self.kind not in ("couplet", "run"):
+            return None
+        return 60.0 * (self.beats - 1) / (self.offset_s - self.onset_s)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ApcWindow:
+    """What a model of APC windows said of a window in which a beat was called APC."""
+
+    model: str
+    first: int
+    last: int
+    """One past the last stream sample."""
+    time_s: float
+    seconds: float
+    probability: float
+    """That an APC lies in the window, 0-1."""
+    called: bool
+    """Whether that reaches the model's threshold."""
+    attention: Signal32 | None = None
+    """Weight of each sample of the window at ``rate_hz``, 0-1, shape (n,); only where it was asked for."""
+    rate_hz: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Quality:
     """How far a window can be trusted: 0 (useless) to 1 (clean)."""
@@ -268,8 +353,8 @@ class Hrv:
     """Heart rate and its variability, of five minutes or of the whole stream.
 
     The rate counts all beats, the variability only intervals between normal beats (NN): no gap, AF episode,
-    ectopic beat (premature, or of odd height), or window without a readable signal. The measures are those of
-    the Task Force (Circulation 93, 1996); None where too few intervals are left.
+    ectopic beat (premature, of odd height, or by its class), or window without a readable signal. The
+    measures are those of the Task Force (Circulation 93, 1996); None where too few intervals are left.
     """
 
     span: Literal["5 min", "stream"]
@@ -326,6 +411,48 @@ class Period:
     heart_rate_bpm: float | None
     lowest_bpm: float | None
     highest_bpm: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EctopyOf:
+    """How much ectopy of one kind there was in a while."""
+
+    count: int = 0
+    per_hour: float | None = None
+    """Over the time that was judged (of APCs: and was not in AF); None where nothing was."""
+    burden: float | None = None
+    """Share (0-1) of the judged beats; None where none was."""
+    couplets: int = 0
+    runs: int = 0
+    """Three or more in a row."""
+    longest_run: int = 0
+    """Beats of the longest of these."""
+    bigeminies: int = 0
+    trigeminies: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EctopyCount:
+    """Ectopic beats of an hour or day, counted from the first sample, or of the whole stream."""
+
+    span: Literal["hour", "day", "stream"]
+    model: str
+    first: int
+    last: int
+    """One past the last stream sample."""
+    time_s: float
+    seconds: float
+    """Shorter than an hour or day only at the stream's end."""
+    judged_s: float
+    """Seconds that readable windows cover, AF included."""
+    af_s: float
+    """Seconds of these in which AF is likely: no APC is counted there."""
+    inconclusive: float | None
+    """Share (0-1) of the seconds that windows cover in which they cannot be read; None without any."""
+    beats: int
+    """Beats with a class in the judged time."""
+    apc: EctopyOf
+    pvc: EctopyOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,5 +513,21 @@ class Record:
 
 
 Message = (
-    Segment | SampleBlock | Gap | Beat | Window | Scores | Verdict | Episode | Hrv | Period | Status | Record
+    Segment
+    | SampleBlock
+    | Gap
+    | Beat
+    | BeatClass
+    | Ectopic
+    | EctopicRun
+    | ApcWindow
+    | Window
+    | Scores
+    | Verdict
+    | Episode
+    | Hrv
+    | Period
+    | EctopyCount
+    | Status
+    | Record
 )

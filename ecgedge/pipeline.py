@@ -7,13 +7,14 @@ the stream has its status, with all in it that was certain by then.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING
 
 from ecgedge.accounts import Accounts
 from ecgedge.clock import Clock
-from ecgedge.frontend import KEPT_S, Consumer, Frontend, Notice, Prepared
+from ecgedge.frontend import KEPT_S, Cut, Frontend, Notice, PreparedBeats
+from ecgedge.heads import Heads, consumer
 from ecgedge.hrv import HeartRate
 from ecgedge.messages import (
     UNKNOWN,
@@ -24,14 +25,12 @@ from ecgedge.messages import (
     Message,
     Person,
     SampleBlock,
-    Scores,
     Segment,
     Status,
     StretchEnd,
     Verdict,
 )
-from ecgedge.rhythm import BRIDGE_S, AfEpisodes
-from ecgedge.verdict import judge
+from ecgedge.rhythm import BRIDGE_S
 
 if TYPE_CHECKING:
     from ecgedge.classifier import Classifier
@@ -41,23 +40,23 @@ STATUS_S = 1.0
 """Seconds of stream between two statuses."""
 
 
-@dataclass
-class _Model:
-    classifier: Classifier
-    episodes: AfEpisodes
-
-
 class Pipeline:
     """One stream's processing.
 
     Parameters
     ----------
-    classifiers : opened models
+    classifiers : opened models; see ``Heads`` for which go together
     rate_hz : sampling rate given by the user, else the board's or measured
     lead : column of the samples, from 0
     minimum_episode_s : shortest episode that is told, seconds
     samples : give out the SampleBlocks too, as the clock numbered them (for a recorder)
     person : whose heart it is, for models that ask for age and sex
+    attention : tell what a model of APC windows looked at, too
+
+    Raises
+    ------
+    UsageError
+        For models that do not go together.
     """
 
     def __init__(
@@ -69,30 +68,18 @@ class Pipeline:
         minimum_episode_s: float = 30.0,
         samples: bool = False,
         person: Person = UNKNOWN,
+        attention: bool = False,
     ) -> None:
         self._clock = Clock(rate_hz)
         self._give_samples = samples
-        self._models: dict[str, _Model] = {}
-        consumers = []
-        longest_s = 0.0  # from the end of an interval to the word on it
-        for classifier in classifiers:
-            bundle = classifier.bundle
-            thresholds = bundle.manifest["thresholds"]
-            episodes = AfEpisodes(
-                bundle.name,
-                hop_s=bundle.window.hop_s,
-                on=thresholds["af_on"],
-                off=thresholds["af_off"],
-                minimum_s=minimum_episode_s,
-            )
-            self._models[bundle.name] = _Model(classifier, episodes)
-            longest_s = max(longest_s, bundle.window.length_s + 2 * bundle.window.hop_s)
-            manifest = bundle.manifest
-            consumers.append(
-                Consumer(bundle.name, manifest["preprocessing"], bundle.window, manifest["inputs"])
-            )
-        self._frontend = Frontend(tuple(consumers), lead, person)
-        self._accounts = Accounts(tuple(self._models), longest_s + minimum_episode_s + BRIDGE_S + KEPT_S)
+        self._heads = heads = Heads(classifiers, minimum_episode_s, attention)
+        self._frontend = Frontend(tuple(consumer(c.bundle) for c in classifiers), lead, person)
+        longest_s = max((head.longest_s for head in heads.rhythm.values()), default=0.0)
+        self._accounts = Accounts(
+            tuple(heads.rhythm),
+            longest_s + minimum_episode_s + BRIDGE_S + KEPT_S,
+            heads.beats.name if heads.beats is not None else None,
+        )
         self._heart_rate = HeartRate()
         self._verdict: Verdict | None = None
         self._in_stretch = False
@@ -142,10 +129,9 @@ class Pipeline:
         out += self._accounts.advance(self._at, self.time_s)
         for item in self._frontend.finish():
             out += self._tell(item, wire)
-        for model in self._models.values():
-            for message in model.episodes.finish():
-                self._accounts.push(message)
-                out.append(message)
+        for message in self._heads.finish():
+            self._accounts.push(message)
+            out.append(message)
         out += self._accounts.finish()
         out.append(self.status("ended", wire=wire))
         return out
@@ -267,32 +253,14 @@ class Pipeline:
         if isinstance(item, Beat):
             self._heart_rate.push(item)
             return [item]
-        model = self._models[item.model]
-        verdict = self._score(model.classifier, item)
-        self._verdict = verdict
-        return [verdict, *model.episodes.push(verdict)]
+        if isinstance(item, Cut):
+            self._heads.cut(item)
+            return []
+        if isinstance(item, PreparedBeats):
+            return self._heads.row(item)
+        self._verdict, more = self._heads.window(item)
+        return [self._verdict, *more]
 
     def _interrupt(self, sample: int) -> list[Message]:
-        """No window will reach across: an episode that has gone on too long without a vote ends."""
-        out: list[Message] = []
-        for model in self._models.values():
-            out += model.episodes.interrupt(sample, self._clock.time_s(sample))
-        return out
-
-    @staticmethod
-    def _score(classifier: Classifier, item: Prepared) -> Verdict:
-        window = item.window
-        probabilities = classifier.probabilities(classifier.logits(item.tensors))
-        scores = Scores(
-            model=item.model,
-            first=window.first,
-            last=window.last,
-            time_s=window.time_s,
-            seconds=window.seconds,
-            scores=probabilities,
-            label=max(probabilities, key=probabilities.__getitem__),
-            provisional=window.provisional,
-        )
-        manifest = classifier.bundle.manifest
-        confidence = manifest["thresholds"]["confidence"]
-        return judge(scores, item.quality, item.irregularity, manifest["words"], confidence)
+        """No window will reach across."""
+        return self._heads.interrupt(sample, self._clock.time_s(sample))

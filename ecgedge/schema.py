@@ -98,6 +98,8 @@ def _broken(keyword: str, value: Any, limit: Any) -> str:
         return f"the keys {absent} in it" if absent else ""
     if keyword in ("minItems", "minProperties"):
         return "" if not isinstance(value, dict | list) or len(value) >= limit else f"{limit} or more in it"
+    if keyword == "maxItems":
+        return "" if not isinstance(value, list) or len(value) <= limit else f"{limit} or fewer in it"
     if keyword == "minimum":
         return "" if not number or value >= limit else f"{limit} or more"
     if keyword == "maximum":

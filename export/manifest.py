@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from ecgedge.bundle import SCHEMA, Bundle, check_manifest
 from ecgedge.classifier import Classifier
-from ecgedge.golden import first_window
+from ecgedge.golden import first_inputs
 from ecgedge.ports.patient import RATE_HZ, UV_PER_COUNT, SimulatedPatient
 from ecgedge.training.recipe import Recipe
 from export.gate import inputs_by_name, interpreter
@@ -108,7 +108,7 @@ def _golden(bundle: Bundle) -> bytes:
     pieces = SimulatedPatient(GOLDEN_SEED, bundle.window.length_s + 1.0).pieces()
     counts = np.concatenate([piece.counts for piece in pieces]).astype(np.int16)
     classifier = Classifier(bundle)
-    quantised = classifier.quantise(first_window(bundle, counts, RATE_HZ, UV_PER_COUNT).tensors)
+    quantised = classifier.quantise(first_inputs(bundle, counts, RATE_HZ, UV_PER_COUNT))
     outputs = classifier.raw(quantised)
     arrays = {f"input_{k}": v for k, v in quantised.items()} | {f"output_{k}": v for k, v in outputs.items()}
     buffer = io.BytesIO()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ecgedge.accounts import Accounts
-from ecgedge.burden import Burden, Coverage, uncovered
+from ecgedge.burden import Burden
 from ecgedge.messages import Beat, Episode, Hrv, Message, Period, Quality, Scores, Verdict
 
 RATE = 100
@@ -201,21 +201,6 @@ def test_a_week_needs_bounded_memory() -> None:
             burden.edge(round(at), at)
         burden.advance(at)
         coverage = burden._coverage
-        held = len(coverage.judged) + len(coverage.inconclusive) + len(coverage._open) + len(burden._episodes)
+        held = len(coverage.spans) + len(coverage._open) + len(burden._episodes)
         most = max(most, held)
     assert most < 200
-
-
-def test_coverage_of_overlapping_windows() -> None:
-    coverage = Coverage()
-    for begin, inconclusive in ((0.0, True), (10.0, True), (20.0, False), (30.0, False), (100.0, True)):
-        coverage.push(begin, begin + 30.0, inconclusive)
-    coverage.settle(1000.0)
-    assert coverage.judged == [(0.0, 60.0), (100.0, 130.0)]
-    assert coverage.inconclusive == [(0.0, 30.0), (100.0, 130.0)]  # 30-40: one of three says so
-
-
-def test_what_is_left_of_a_span() -> None:
-    assert uncovered((0.0, 10.0), []) == [(0.0, 10.0)]
-    assert uncovered((0.0, 10.0), [(-5.0, 2.0), (4.0, 6.0), (9.0, 20.0)]) == [(2.0, 4.0), (6.0, 9.0)]
-    assert uncovered((0.0, 10.0), [(0.0, 10.0)]) == []

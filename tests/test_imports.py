@@ -31,6 +31,8 @@ STAGES = {
     "mains",
     "polarity",
     "burden",
+    "ectopy",
+    "ectopy_count",
 }
 NOUNS = {"messages", "errors"}
 WORKBENCH = {"datasets", "models", "training"}
@@ -46,12 +48,15 @@ INTERNAL: dict[str, set[str]] = {
     "beat_features": NOUNS,
     "features": NOUNS | {"beat_features"},
     "frontend": NOUNS | STAGES,
-    "accounts": NOUNS | {"hrv", "burden"},
+    "coverage": set(),
+    **dict.fromkeys(("burden", "ectopy", "ectopy_count"), NOUNS | {"coverage"}),
+    "accounts": NOUNS | {"hrv", "burden", "ectopy_count"},
     "schema": set(),
     "bundle": NOUNS | STAGES | {"schema"},
     "classifier": NOUNS | {"bundle", "features"},
-    "golden": NOUNS | {"frontend", "bundle", "classifier"} | STAGES,
-    "pipeline": NOUNS | STAGES | {"frontend", "accounts", "bundle", "classifier", "wire"},
+    "heads": NOUNS | {"frontend", "bundle", "classifier"} | STAGES,
+    "golden": NOUNS | {"frontend", "heads", "bundle", "classifier"} | STAGES,
+    "pipeline": NOUNS | STAGES | {"frontend", "heads", "accounts", "bundle", "classifier", "wire"},
     "greeting": NOUNS | {"wire"},
     "session": NOUNS
     | {"greeting", "pipeline", "bundle", "classifier", "features", "verdict"}

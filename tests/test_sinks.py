@@ -17,9 +17,15 @@ import pytest
 
 from ecgedge import messages
 from ecgedge.messages import (
+    ApcWindow,
     Beat,
+    BeatClass,
     Board,
     Counters,
+    Ectopic,
+    EctopicRun,
+    EctopyCount,
+    EctopyOf,
     Episode,
     Gap,
     Hrv,
@@ -38,8 +44,9 @@ from ecgedge.sinks import jsonl
 from ecgedge.sinks.jsonl import JsonLinesSink, load_schema
 from ecgedge.sinks.lines import SOURCES
 from ecgedge.sinks.records import RecordSink
-from ecgedge.sinks.summary import CAUSES, Summary, clock_time, percent
+from ecgedge.sinks.summary import CAUSES, Summary
 from ecgedge.sinks.terminal import TerminalSink
+from ecgedge.sinks.words import clock_time, percent
 
 
 def scores(model: str = "m", first: int = 0, label: str = "N", provisional: bool = False) -> Scores:
@@ -78,6 +85,30 @@ EXAMPLES: dict[type, list[Message]] = {
         Beat(0, 0.0, None, 812.0, False),
         Beat(np.int64(250), 1.0, 1.0, -0.8, True),  # type: ignore[arg-type]
         Beat(9, 0.036, 0.5, float("nan"), True),
+    ],
+    BeatClass: [
+        BeatClass("b", Beat(250, 1.0, 1.0, -0.8, True), {"N": 0.1, "S": 0.9, "V": 0.0, "F": 0.0}, "S"),
+        BeatClass("b", Beat(np.int64(9), 0.1, None, 1.0, True), {"N": np.float64(1.0)}, "N"),  # type: ignore[arg-type]
+    ],
+    Ectopic: [
+        Ectopic("APC", "b", Beat(250, 1.0, 0.6, 1.0, True), 0.93, 0.71),
+        Ectopic("PVC", "b", Beat(250, 1.0, None, 1.0, True), 1.0, None, confirmed=False),
+    ],
+    EctopicRun: [
+        EctopicRun("couplet", "closed", "PVC", "b", 100, 200, 0.4, 0.8, 2),
+        EctopicRun("bigeminy", "open", "APC", "b", 100, 800, 0.4, 3.2, 3),
+    ],
+    ApcWindow: [
+        ApcWindow("d", 0, 2500, 0.0, 10.0, 0.87, True, rate_hz=150.0),
+        ApcWindow("d", 0, 2500, 0.0, 10.0, 0.12, False, np.array([0.0, 0.25, 1.0], np.float32), 150.0),
+    ],
+    EctopyCount: [
+        EctopyCount(
+            *("hour", "b", 0, 900000, 0.0, 3600.0, 3500.0, 120.0, 0.02, 4321),
+            EctopyOf(12, 12.8, 0.003, 1),
+            EctopyOf(40, 41.1, 0.0093, 2, 1, 4, 1, 2),
+        ),
+        EctopyCount("stream", "b", 0, 0, 0.0, 0.0, 0.0, 0.0, None, 0, EctopyOf(), EctopyOf()),
     ],
     Gap: [Gap(10, 25, 0.04, 0.1, cause) for cause in typing.get_args(messages.GapCause)]
     + [Gap(10, 25, 0.04, 0.1, "silent", estimated=True)],
@@ -155,7 +186,8 @@ def test_the_schema_defines_the_types_that_are_written_and_no_other() -> None:
     defined = {
         d["properties"]["type"]["const"] for d in load_schema()["$defs"].values() if "type" in d["properties"]
     }
-    assert defined == {"window", "episode", "beat", "gap", "hrv", "period", "status", "record"}
+    of_beats = {"beat", "beat_class", "ectopic", "run", "apc_window", "ectopy"}
+    assert defined == {"window", "episode", "gap", "hrv", "period", "status", "record"} | of_beats
     assert {encode(EXAMPLES[kind][0])[0]["type"] for kind in jsonl.ENCODERS} == defined
 
 
@@ -176,6 +208,7 @@ def test_no_message_type_escapes() -> None:
         messages.Quality,
         messages.Person,
         messages.Context,
+        messages.EctopyOf,
         messages.Counters,
     }
     assert dataclasses_there - union == inner, "a new noun: is it a Message, or does it stay between stages?"
@@ -255,6 +288,12 @@ def test_a_status_names_the_board_and_the_rate_of_the_latest_segment() -> None:
     assert (before["board"], before["rate_hz"], before["rate_source"]) == (None, None, None)
     assert (first["board"], first["rate_hz"], first["rate_source"]) == ("demo", 250.0, "declared")
     assert (second["board"], second["rate_hz"], second["rate_source"]) == ("text", 194.0, "measured")
+
+
+def test_attention_is_told_with_its_rate_or_not_at_all() -> None:
+    without, with_it = encode(*EXAMPLES[ApcWindow])
+    assert (without["attention"], without["attention_hz"]) == (None, None)
+    assert (with_it["attention"], with_it["attention_hz"]) == ([0.0, 0.25, 1.0], 150.0)
 
 
 def test_one_line_each_whatever_the_text_holds() -> None:
@@ -346,6 +385,62 @@ def test_an_estimated_gap_says_so() -> None:
     assert "about 1.00 s (about 250 samples)" in line
 
 
+def ectopic(kind: str, at: float, share: float | None = 0.7, **kwargs: Any) -> Ectopic:
+    return Ectopic(kind, "b", Beat(round(250 * at), at, 0.6, 1.0, True), 0.93, share, **kwargs)  # type: ignore[arg-type]
+
+
+def test_ectopic_beats_are_told_one_by_one_but_never_in_floods() -> None:
+    flood: list[Message] = [ectopic("APC", 10.0 + 5 * k) for k in range(13)]
+    lines = [line for line in plain([*flood, ectopic("PVC", 12.0, None)]) if "C at " in line]
+    assert [line.split()[:2] for line in lines] == [["0:10.0", "APC"], ["1:10.0", "APC"], ["0:12.0", "PVC"]]
+    assert "30 % early" in lines[0]
+    assert "11 more before it" in lines[1]
+    assert "early" not in lines[2]
+
+
+def test_a_second_opinion_stands_with_the_event() -> None:
+    said = plain([ectopic("APC", 1.0, confirmed=True), ectopic("APC", 100.0, confirmed=False)])
+    assert ", confirmed (b)" in said[0]
+    assert ", not confirmed (b)" in said[1]
+
+
+def test_rows_of_ectopic_beats_in_words() -> None:
+    def row(kind: str, state: str, of: str, beats: int) -> EctopicRun:
+        return EctopicRun(kind, state, of, "b", 0, 500, 0.0, 2.0, beats)  # type: ignore[arg-type]
+
+    said = plain(
+        [
+            row("run", "open", "PVC", 3),
+            row("run", "closed", "APC", 5),
+            row("couplet", "closed", "PVC", 2),
+            row("bigeminy", "open", "PVC", 3),
+            row("trigeminy", "closed", "APC", 4),
+        ]
+    )
+    assert [line.split("  ")[-1] for line in said[:5]] == [
+        "run of 3 ventricular beats at 0:00.0, 60/min, going on",
+        "run of 5 supraventricular beats at 0:00.0, 120/min",
+        "PVC couplet at 0:00.0, 30/min",
+        "PVC bigeminy since 0:00.0",
+        "APC trigeminy ended: 0:00.0 to 0:02.0, 4 APCs",
+    ]
+
+
+HOUR_WORDS = (
+    "APC 12 (12.8 an hour, 0.3 % of beats, 1 couplet), PVC 40 (41.1 an hour, 0.9 % of beats, 2 couplets, "
+    "1 run of up to 4, 1 x bigeminy, 2 x trigeminy); judged 58:20.0 (2:00.0 of it AF), inconclusive 2.0 %"
+)
+
+
+def test_the_summary_has_ectopic_beats_over_what_was_judged() -> None:
+    hour, nothing = EXAMPLES[EctopyCount]
+    whole = dataclasses.replace(hour, span="stream")  # type: ignore[type-var]
+    text = "\n".join(plain([hour, whole]))
+    assert f"b: {HOUR_WORDS}" in text
+    assert "1:00:00  b: hour 1: APC 12" in text
+    assert "b: ectopic beats unknown, nothing was judged" in "\n".join(plain([nothing]))
+
+
 def test_an_open_episode_counts_up_to_where_it_got() -> None:
     summary = Summary()
     summary.add(Episode("AF", "open", "m", 0, 7500, 0.0, 30.0, 0.9))
@@ -424,7 +519,7 @@ def test_percent(share: float, text: str) -> None:
 def test_classified_records_are_one_line_each_with_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
     sink = RecordSink()
     sink.write(verdict())
-    for item in EXAMPLES[Record]:
+    for item in [EXAMPLES[EctopyCount][0], *EXAMPLES[Record]]:
         sink.write(item)
     sink.problem("c.hea is empty")
     sink.close()
@@ -432,6 +527,7 @@ def test_classified_records_are_one_line_each_with_a_summary(capsys: pytest.Capt
     out, err = capsys.readouterr()
     assert out.splitlines() == [
         "a b/é.mat  sinus  N  [N 0.900 A 0.100]  0:30.0, 1 window, 0 % inconclusive  (m)",
+        f"  4321 beats: {HOUR_WORDS}  (b)",
         "short.csv  inconclusive  no window  0:02.0",
         "m: 2 records: 1 inconclusive, 1 sinus",
         "1 could not be read",

@@ -14,7 +14,13 @@ from importlib.resources import files
 from typing import Any, TextIO
 
 from ecgedge.messages import (
+    ApcWindow,
     Beat,
+    BeatClass,
+    Ectopic,
+    EctopicRun,
+    EctopyCount,
+    EctopyOf,
     Episode,
     Gap,
     Hrv,
@@ -101,6 +107,67 @@ def _beat(message: Beat) -> Json:
     }
 
 
+def _beat_class(message: BeatClass) -> Json:
+    beat = message.beat
+    return {
+        "type": "beat_class",
+        "model": message.model,
+        "sample": int(beat.sample),
+        "time_s": _number(beat.time_s),
+        "rr_s": _number(beat.rr_s),
+        "class": message.label,
+        "probability": _number(message.probability, 4),
+        "scores": {name: _number(value, 4) for name, value in message.scores.items()},
+    }
+
+
+def _ectopic(message: Ectopic) -> Json:
+    beat = message.beat
+    return {
+        "type": "ectopic",
+        "kind": message.kind,
+        "model": message.model,
+        "sample": int(beat.sample),
+        "time_s": _number(beat.time_s),
+        "rr_s": _number(beat.rr_s),
+        "prematurity": _number(message.prematurity, 4),
+        "probability": _number(message.probability, 4),
+        "confirmed": message.confirmed,
+    }
+
+
+def _run(message: EctopicRun) -> Json:
+    return {
+        "type": "run",
+        "kind": message.kind,
+        "state": message.state,
+        "of": message.of,
+        "model": message.model,
+        "first": int(message.onset),
+        "last": int(message.offset),
+        "onset_s": _number(message.onset_s),
+        "offset_s": _number(message.offset_s),
+        "beats": int(message.beats),
+        "bpm": _number(message.bpm, 2),
+    }
+
+
+def _apc_window(message: ApcWindow) -> Json:
+    attention = message.attention
+    return {
+        "type": "apc_window",
+        "model": message.model,
+        "first": int(message.first),
+        "last": int(message.last),
+        "time_s": _number(message.time_s),
+        "seconds": _number(message.seconds),
+        "probability": _number(message.probability, 4),
+        "called": bool(message.called),
+        "attention": None if attention is None else [round(weight, 4) for weight in attention.tolist()],
+        "attention_hz": None if attention is None else _number(message.rate_hz),
+    }
+
+
 def _gap(message: Gap) -> Json:
     return {
         "type": "gap",
@@ -173,6 +240,37 @@ def _period(message: Period) -> Json:
     }
 
 
+def _ectopy(message: EctopyCount) -> Json:
+    return {
+        "type": "ectopy",
+        "span": message.span,
+        "model": message.model,
+        "first": int(message.first),
+        "last": int(message.last),
+        "time_s": _number(message.time_s),
+        "seconds": _number(message.seconds),
+        "judged_s": _number(message.judged_s),
+        "af_s": _number(message.af_s),
+        "inconclusive": _number(message.inconclusive, 4),
+        "beats": int(message.beats),
+        "apc": _ectopy_of(message.apc),
+        "pvc": _ectopy_of(message.pvc),
+    }
+
+
+def _ectopy_of(kind: EctopyOf) -> Json:
+    return {
+        "count": int(kind.count),
+        "per_hour": _number(kind.per_hour, 2),
+        "burden": _number(kind.burden),
+        "couplets": int(kind.couplets),
+        "runs": int(kind.runs),
+        "longest_run": int(kind.longest_run),
+        "bigeminies": int(kind.bigeminies),
+        "trigeminies": int(kind.trigeminies),
+    }
+
+
 def _record(message: Record) -> Json:
     return {
         "type": "record",
@@ -191,9 +289,14 @@ ENCODERS: dict[type, Callable[[Any], Json]] = {
     Verdict: _window,
     Episode: _episode,
     Beat: _beat,
+    BeatClass: _beat_class,
+    Ectopic: _ectopic,
+    EctopicRun: _run,
+    ApcWindow: _apc_window,
     Gap: _gap,
     Hrv: _hrv,
     Period: _period,
+    EctopyCount: _ectopy,
     Status: _status,
     Record: _record,
 }

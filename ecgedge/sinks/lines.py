@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ecgedge.messages import Episode, Gap, Segment, Status, Verdict
-from ecgedge.sinks.summary import CAUSES, clock_time, mains_words
+from ecgedge.sinks.summary import CAUSES, mains_words
+from ecgedge.sinks.words import clock_time
 
 SOURCES = {"declared": "declared by the board", "given": "given by --fs", "measured": "measured"}
 
@@ -49,8 +52,8 @@ def episode_line(message: Episode) -> str:
     )
 
 
-def status_line(message: Status) -> str:
-    """Say where the stream stands, for the live line."""
+def status_line(message: Status, ectopic: Mapping[str, int] | None = None) -> str:
+    """Say where the stream stands, for the live line, with the ectopic beats so far by kind."""
     parts = [clock_time(message.time_s)]
     rate = message.heart_rate_bpm
     parts.append("heart rate --" if rate is None else f"heart rate {rate:.0f}/min")
@@ -59,6 +62,7 @@ def status_line(message: Status) -> str:
         if message.probability is not None:
             rhythm += f" {message.probability:.2f}"
         parts.append(rhythm)
+    parts += [f"{kind} {n}" for kind, n in sorted((ectopic or {}).items())]
     if message.quality is not None:
         parts.append(f"quality {100 * message.quality:.0f} %")
     if message.mains_hz is not None and message.mains_share is not None and message.mains_share >= 0.05:

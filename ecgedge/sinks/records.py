@@ -6,8 +6,9 @@ import sys
 from collections import Counter
 from typing import TextIO
 
-from ecgedge.messages import Message, Record
-from ecgedge.sinks.summary import clock_time, percent
+from ecgedge.messages import EctopyCount, Message, Record
+from ecgedge.sinks.ectopic import ectopy_words
+from ecgedge.sinks.words import clock_time, percent
 
 
 def record_line(message: Record) -> str:
@@ -24,7 +25,7 @@ def record_line(message: Record) -> str:
 
 
 class RecordSink:
-    """The text output of ``ecgedge classify``: path, verdict, label, scores, length, model.
+    """The text output of ``ecgedge classify``: path, verdict, label, scores, length, model; ectopic beats.
 
     Parameters
     ----------
@@ -34,14 +35,20 @@ class RecordSink:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stdout if stream is None else stream
         self._verdicts: dict[str, Counter[str]] = {}
+        self._ectopy: EctopyCount | None = None
         self._problems = 0
         self._closed = False
 
     def write(self, message: Message) -> None:
-        """Print the line of a finished record; everything before it is detail for JSON lines."""
-        if isinstance(message, Record):
+        """Print the lines of a finished record; everything before them is detail for JSON lines."""
+        if isinstance(message, EctopyCount):
+            self._ectopy = message  # the last one is of the whole recording
+        elif isinstance(message, Record):
             self._verdicts.setdefault(message.model, Counter())[message.verdict] += 1
             self._line(record_line(message))
+            if self._ectopy is not None:
+                found, self._ectopy = self._ectopy, None
+                self._line(f"  {found.beats} beats: {ectopy_words(found)}  ({found.model})")
 
     def _line(self, text: str) -> None:
         self._stream.write(text + "\n")
@@ -50,6 +57,7 @@ class RecordSink:
     def problem(self, text: str) -> None:
         """Count the record as unread and write ``text`` to standard error."""
         self._problems += 1
+        self._ectopy = None
         print(f"ecgedge: {text}", file=sys.stderr, flush=True)
 
     def close(self) -> None:

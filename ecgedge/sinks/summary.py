@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from ecgedge.messages import Beat, Counters, Episode, Gap, GapCause, Hrv, Message, Period, Status, Verdict
+from ecgedge.messages import (
+    Beat,
+    Counters,
+    Ectopic,
+    EctopyCount,
+    Episode,
+    Gap,
+    GapCause,
+    Hrv,
+    Message,
+    Period,
+    Status,
+    Verdict,
+)
+from ecgedge.sinks.ectopic import ectopy_words
+from ecgedge.sinks.words import clock_time, percent
 
 CAUSES = {
     "lost": "samples lost",
@@ -20,23 +35,6 @@ LENGTHS = {"hour": 3600.0, "day": 86400.0}
 """Seconds of the periods that are counted."""
 HOURS = 24
 """So many last hours are listed one by one."""
-
-
-def clock_time(seconds: float) -> str:
-    """Return seconds as ``m:ss.s``, or ``h:mm:ss`` from one hour on."""
-    if seconds < 3600:
-        tenths = round(seconds * 10)
-        return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
-
-
-def percent(share: float) -> str:
-    """Return a share (0-1) in per cent; near the ends with a decimal, so that few never reads as none."""
-    value = 100.0 * share
-    if value in (0.0, 100.0) or 9.95 <= value < 99.0:
-        return f"{value:.0f} %"
-    return f"{min(max(value, 0.1), 99.9):.1f} %"
 
 
 def mains_words(hz: float, share: float) -> str:
@@ -67,6 +65,11 @@ def period_words(message: Period) -> str:
     )
 
 
+def whole_words(message: Period | EctopyCount) -> str:
+    """Say what an hour, a day or the stream came to."""
+    return ectopy_words(message) if isinstance(message, EctopyCount) else period_words(message)
+
+
 def hrv_words(message: Hrv) -> str:
     """Say the variability, and what it was taken from."""
     if message.sdnn_ms is None or message.rmssd_ms is None or message.pnn50 is None:
@@ -79,7 +82,7 @@ def hrv_words(message: Hrv) -> str:
     )
 
 
-def span_words(message: Period) -> str:
+def span_words(message: Period | EctopyCount) -> str:
     """Name an hour or a day by its number, from 1."""
     length = LENGTHS.get(message.span)
     return message.span if length is None else f"{message.span} {round(message.time_s / length) + 1}"
@@ -100,10 +103,12 @@ class Summary:
     gap_seconds: dict[GapCause, float] = field(default_factory=dict)
     """Seconds without usable signal, by cause."""
     counters: Counters = field(default_factory=Counters)
-    hours: dict[str, deque[Period]] = field(default_factory=dict)
+    ectopic: Counter[str] = field(default_factory=Counter)
+    """Ectopic beats so far, by kind."""
+    hours: dict[str, deque[Period | EctopyCount]] = field(default_factory=dict)
     """The last hours, by model."""
-    days: dict[str, list[Period]] = field(default_factory=dict)
-    total: dict[str, Period] = field(default_factory=dict)
+    days: dict[str, list[Period | EctopyCount]] = field(default_factory=dict)
+    total: dict[str, Period | EctopyCount] = field(default_factory=dict)
     """The whole stream, by model; there at its end."""
     hrv: Hrv | None = None
     """Of the whole stream; there at its end."""
@@ -127,13 +132,15 @@ class Summary:
             self._reach(message.time_s + message.seconds)
         elif isinstance(message, Hrv):
             self.hrv = message if message.span == "stream" else self.hrv
-        elif isinstance(message, Period):
+        elif isinstance(message, Ectopic):
+            self.ectopic[message.kind] += 1
+        elif isinstance(message, Period | EctopyCount):
             self._period(message)
         elif isinstance(message, Status):
             self.counters = message.counters
             self._reach(message.time_s)
 
-    def _period(self, message: Period) -> None:
+    def _period(self, message: Period | EctopyCount) -> None:
         if message.span == "hour":
             self.hours.setdefault(message.model, deque(maxlen=HOURS)).append(message)
         elif message.span == "day":
@@ -168,15 +175,15 @@ class Summary:
             found = f"{len(mine)} episode{'' if len(mine) == 1 else 's'}"
             whole = self.total.get(model)
             burden = f"AF burden {percent(self.burden(model))} in {found}"
-            out.append(f"{model}: {period_words(whole) if whole else burden}")
+            out.append(f"{model}: {whole_words(whole) if whole else burden}")
             out += [
                 f"  {clock_time(e.onset_s)} to {clock_time(e.offset_s)}, probability {e.probability:.2f}"
                 + ("" if e.state == "closed" else " (not ended)")
                 for e in mine
             ]
-            hours, days = self.hours.get(model, ()), self.days.get(model, ())
-            shown = [*(days if len(days) > 1 else ()), *(hours if len(hours) > 1 else ())]
-            out += [f"  {span_words(p)}: {period_words(p)}" for p in shown]
+            out += self._parts(model)
+        for model in [m for m, whole in self.total.items() if isinstance(whole, EctopyCount)]:
+            out += [f"{model}: {whole_words(self.total[model])}", *self._parts(model)]
         if self.hrv is not None and models:
             out.append(hrv_words(self.hrv))
         if not models:
@@ -190,6 +197,12 @@ class Summary:
             out.append(f"gaps: {causes}")
         out.append(self.loss_line())
         return out
+
+    def _parts(self, model: str) -> list[str]:
+        """Days and hours of a model, where there is more than one."""
+        hours, days = self.hours.get(model, ()), self.days.get(model, ())
+        shown = [*(days if len(days) > 1 else ()), *(hours if len(hours) > 1 else ())]
+        return [f"  {span_words(p)}: {whole_words(p)}" for p in shown]
 
     def loss_line(self) -> str:
         """Return the samples received and lost, exact counts apart from estimates."""

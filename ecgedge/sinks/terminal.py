@@ -11,9 +11,22 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from ecgedge.messages import Episode, Gap, Message, Period, Segment, Status, Verdict
+from ecgedge.messages import (
+    Ectopic,
+    EctopicRun,
+    EctopyCount,
+    Episode,
+    Gap,
+    Message,
+    Period,
+    Segment,
+    Status,
+    Verdict,
+)
+from ecgedge.sinks.ectopic import Teller, run_line
 from ecgedge.sinks.lines import episode_line, gap_line, segment_line, status_line, verdict_line
-from ecgedge.sinks.summary import LENGTHS, Summary, clock_time, period_words, span_words
+from ecgedge.sinks.summary import LENGTHS, Summary, span_words, whole_words
+from ecgedge.sinks.words import clock_time
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +39,8 @@ _STYLES = {
     "sinus": "green",
     "other": "yellow",
     "inconclusive": "dim",
+    "ectopic": "magenta",
+    "run": "bold magenta",
     "gap": "yellow",
     "notice": "cyan",
     "plain": "",
@@ -114,6 +129,7 @@ class TerminalSink:
         use_live = out.isatty() if live is None else live
         self._screen: _Screen = _LiveScreen(out) if use_live else _PlainScreen(out)
         self._summary = Summary()
+        self._teller = Teller()
         self._verdicts: dict[str, tuple[str, bool]] = {}
         self._notice = ""
         self._heard = False
@@ -131,10 +147,15 @@ class TerminalSink:
             self._event(message.offset_s, episode_line(message), "episode")
         elif isinstance(message, Gap):
             self._event(message.time_s, gap_line(message), "gap")
-        elif isinstance(message, Period):
+        elif isinstance(message, Ectopic):
+            if line := self._teller.line(message):
+                self._event(message.beat.time_s, line, "ectopic")
+        elif isinstance(message, EctopicRun):
+            self._event(message.offset_s, run_line(message), "run")
+        elif isinstance(message, Period | EctopyCount):
             # A piece of an hour or day comes at the stream's end, where the summary has it.
             if message.seconds >= LENGTHS.get(message.span, math.inf):
-                text = f"{message.model}: {span_words(message)}: {period_words(message)}"
+                text = f"{message.model}: {span_words(message)}: {whole_words(message)}"
                 self._event(message.time_s + message.seconds, text, "notice")
         elif isinstance(message, Segment):
             self._event(message.time_s, segment_line(message), "notice")
@@ -148,7 +169,7 @@ class TerminalSink:
             self._event(message.time_s, message.text, "notice")
         if message.text or message.state == "streaming":
             self._notice = message.text
-        self._screen.live(status_line(message), message.verdict or "plain")
+        self._screen.live(status_line(message, self._summary.ectopic), message.verdict or "plain")
 
     def _verdict(self, message: Verdict) -> None:
         scores = message.scores
