@@ -136,19 +136,24 @@ class _Stream:
         self._greeting = greeting
         self._until_s = math.inf if options.duration_s is None else options.duration_s
         # Models are opened after the port: a port that cannot be opened is told at once.
-        rate = None if options.port.startswith("replay:") else options.fs
-        self._pipeline = Pipeline(
-            open_models(options.models),
-            rate_hz=rate,
-            lead=_lead_number(options.lead, port),
-            minimum_episode_s=options.minimum_episode_s,
-            samples=options.samples,
-            person=options.person,
-        )
+        self._models = open_models(options.models)
+        number, self._lead_name = _find_lead(options.lead, port)
+        self._pipeline = self._make_pipeline(number)
         self._last_byte_s: float | None = None
         self._silent = False
         self._read = 0  # samples read when last looked
         self._progress_s: float | None = None  # when that last changed, on the port's clock
+
+    def _make_pipeline(self, lead: int) -> Pipeline:
+        options = self._options
+        return Pipeline(
+            self._models,
+            rate_hz=None if options.port.startswith("replay:") else options.fs,
+            lead=lead,
+            minimum_episode_s=options.minimum_episode_s,
+            samples=options.samples,
+            person=options.person,
+        )
 
     def run(self) -> None:
         """Read until the end."""
@@ -167,6 +172,10 @@ class _Stream:
 
     def _take(self, items: Iterable[Board | SampleBlock | Status]) -> None:
         for item in items:
+            if isinstance(item, Board) and self._lead_name is not None:
+                # Until a board has named its leads nothing has gone through the pipeline.
+                self._pipeline = self._make_pipeline(_named_lead(item, self._lead_name))
+                self._lead_name = None
             self._write(self._pipeline.push(item, self._reader.counters))
 
     def _meet(self, now_s: float) -> None:
@@ -228,15 +237,20 @@ class _Stream:
             self._sink.write(message)
 
 
-def _lead_number(lead: str | None, port: Port) -> int:
-    """Column of ``--lead``: a number from 0, or the name of a lead where the port knows names."""
+def _find_lead(lead: str | None, port: Port) -> tuple[int, str | None]:
+    """Column of ``--lead``; its name where that is all there is until the board has told its leads."""
     if lead is None:
-        return 0
+        return 0, None
     if port.lead_names:
-        return find_lead(port.lead_names, lead, port.name)
-    if not lead.isdecimal():
-        raise UsageError(f"lead {lead!r}", "a number from 0", "Only recordings name their leads.")
-    return int(lead)
+        return find_lead(port.lead_names, lead, port.name), None
+    return (int(lead), None) if lead.isdecimal() else (0, lead)
+
+
+def _named_lead(board: Board, lead: str) -> int:
+    """Column of a lead that a board names."""
+    if not board.lead_names:
+        raise UsageError(f"lead {lead!r}", "a number from 0", f"{board.name}: these leads have no names.")
+    return find_lead(board.lead_names, lead, board.name)
 
 
 def classify_files(

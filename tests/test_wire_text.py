@@ -88,7 +88,8 @@ def test_every_line_but_the_first_comes_whatever_the_chunks(size: int, form: str
     out, decoder = read(lines(RAMP, end, form), size)
     sign = -1 if form.startswith("-") else 1
     assert samples(out) == [sign * (v + (0.25 if sign < 0 else 0)) for v in RAMP[1:]]
-    assert out[0] == Board("text", leads=2 if "7" in form else 1)
+    names = {"ECG: {}": ("ECG",), "t:{} ecg:7": ("t", "ecg")}.get(form, ())
+    assert out[0] == Board("text", leads=2 if "7" in form else 1, lead_names=names)
     assert sum(isinstance(m, Board) for m in out) == 1
     assert decoder.protocol == "text"
     assert decoder.finish() == []
@@ -102,6 +103,20 @@ def test_every_value_of_a_line_is_a_lead() -> None:
     counts = np.concatenate([m.counts for m in out if isinstance(m, SampleBlock)])
     k = np.arange(1, 40)
     np.testing.assert_array_equal(counts, np.stack([k, 1000 + k, k * k], 1))
+
+
+@pytest.mark.parametrize("cut", [b", ", b"\t", b";"])
+def test_a_line_of_labels_names_the_leads(cut: bytes) -> None:
+    head = cut.join([b"time ms", b"ECG_raw", b"resp"])
+    out, decoder = read(b"\r\n" + head + b"\r\n" + b"".join(b"%d\t%d\t%d\n" % (k, k, 7) for k in range(40)))
+    assert out[0] == Board("text", leads=3, lead_names=("time ms", "ECG_raw", "resp"))
+    assert samples(out) == list(range(40))
+    assert decoder.counters.bad_frames == 1
+
+
+def test_labels_of_another_number_of_columns_name_nothing() -> None:
+    out, _ = read(b"\r\nready\r\n" + b"".join(b"%d %d\n" % (k, k) for k in range(40)))
+    assert out[0] == Board("text", leads=2)
 
 
 def test_a_number_cut_in_two_by_the_start_of_reading_is_no_sample() -> None:

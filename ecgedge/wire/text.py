@@ -2,9 +2,11 @@
 
 A line holds one to eight numbers, each perhaps with a label (``512``, ``ECG: 43210``, ``-0.25``,
 ``raw:512,filtered:3.1``), or begins with ``!`` while an electrode is off. Every number of a line is a
-lead of its own, so that the first, the last or any other can be chosen downstream.
+lead of its own, named by its label or by a line of labels in front of the numbers, so that any can be
+chosen downstream.
 
-Text carries no checksum: all that guards against garbage is that lines must keep their form. Nothing is
+Text carries no checksum: all that guards against garbage is that lines must keep their form, and a digit
+that became another digit cannot be seen. Nothing is
 delivered before a run of well-formed lines of one and the same form; a line out of form is dropped and
 counted, and costs a short run before lines are believed again.
 """
@@ -36,6 +38,7 @@ _VALUE = re.compile(
     rb"([+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})(?:[eE][+-]?[0-9]{1,2})?|[nN][aA][nN])"
     rb"[ \t]*(?:[,;]|(?<=[ \t])|$)"
 )
+_HEADER = re.compile(rb"[ \t]*[A-Za-z_][\w./()\- ]{0,23}(?:[,;\t][ \t]*[A-Za-z_][\w./()\- ]{0,23}){0,7}[ \t]*")
 _LEADS_OFF = re.compile(rb"[ \t]*![\x20-\x7e]*")
 
 Form = tuple[bytes | None, ...]
@@ -57,6 +60,14 @@ def parse_line(line: bytes) -> tuple[Form, tuple[float, ...]] | None:
         values.append(float(match[2]))
         position = match.end()
     return (tuple(labels), tuple(values)) if values else None
+
+
+def _names(form: Form, header: tuple[str, ...]) -> tuple[str, ...]:
+    """What the leads are called: by the labels of a line, else by a line of labels that stood in front."""
+    labels = [label for label in form if label is not None]
+    if labels and len(labels) == len(form):
+        return tuple(label.decode("ascii") for label in labels)
+    return header if len(header) == len(form) else ()
 
 
 class _Line:
@@ -84,6 +95,7 @@ class TextDecoder:
         self._first = True
         self._form: Form | None = None
         self._leads = 0
+        self._header: tuple[str, ...] = ()  # of the latest line of labels
         self._run: deque[_Line] = deque()
         self._need = (_RUN_LINES, _RUN_BYTES)
         self._bad_run = 0
@@ -133,6 +145,8 @@ class TextDecoder:
             self._drop_run()
             self._form = None  # nothing is proven yet: this line may be the first of the true form
         if unit is None or parsed is None or not self._fits(parsed[0]):
+            if text is not None and _HEADER.fullmatch(text):
+                self._header = tuple(part.strip().decode("ascii") for part in re.split(rb"[,;\t]", text))
             self._drop_run()
             self._reject(1 + (0 if unit is None else len(unit)))
             return
@@ -149,7 +163,7 @@ class TextDecoder:
         if leads != self._leads:
             self._deliver(ready, out)
             self._leads = leads
-            out.append(Board("text", leads=leads))
+            out.append(Board("text", leads=leads, lead_names=_names(self._form or (), self._header)))
         ready.extend(self._run)
         self._run.clear()
 
