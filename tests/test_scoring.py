@@ -410,7 +410,7 @@ def test_annotation_files_are_not_mixed_up(tmp_path: Path) -> None:
     told(sink, "one/r.hea")
     with pytest.raises(UsageError, match=r"one/r\.hea and two/r\.hea"):
         told(sink, "two/r.hea")
-    with pytest.raises(UsageError, match="several models"):
+    with pytest.raises(UsageError, match="several rhythm models"):
         told(sink, "one/s.hea", "another")
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="--annotations"):

@@ -169,6 +169,17 @@ class Encoder:
         return bytes(out)
 
 
+def code_word(symbol: str, interval: int) -> tuple[int, bytes]:
+    """The word that holds an annotation's code, and where among the annotation's bytes it stands.
+
+    Parameters
+    ----------
+    interval : samples since the annotation before
+    """
+    skips = -(-interval // 0x7FFFFFFF) if interval > 0x3FF else 0
+    return 6 * skips, _word(_code(symbol), 0 if skips else interval)
+
+
 def encode(annotations: Iterable[Annotation]) -> bytes:
     """A whole file's bytes, with the end mark.
 

@@ -10,21 +10,23 @@ How each file bears being cut off, as the ``wfdb`` package and the WFDB library 
   file, and a reader that goes on finds only more of them: whatever part of a write reached the file,
   something that ends properly is there. (Without its zeros, a file cut inside a text breaks readers.)
   A label that belongs further back, as a rhythm that took a minute to be sure of, makes a new file that
-  takes the place of the old one by renaming.
+  takes the place of the old one by renaming; another code for a beat takes the place of the old one.
 """
 
 from __future__ import annotations
 
-from bisect import insort_right
+from bisect import bisect_left, insort_right
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
+from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecgedge.recordings.annotations import END, Annotation, Encoder
+from ecgedge.recordings.annotations import END, Annotation, Encoder, code_word
 from ecgedge.recordings.disk import Disk
 from ecgedge.recordings.layout import Layout, header_text
 
@@ -102,6 +104,7 @@ class AnnotationFile:
         self._disk, self._path = disk, path
         self._encoder = Encoder()
         self._written: list[Annotation] = []
+        self._places: list[int] = []  # of these in the file, bytes
         self._waiting: list[Annotation] = []
         self._rhythm: list[Annotation] = []
         self._stale = False  # the file holds what it should not, or lacks what belongs further back
@@ -122,6 +125,19 @@ class AnnotationFile:
         else:
             insort_right(self._waiting, annotation, key=_by_sample)
 
+    def recode(self, sample: int, symbol: str) -> None:
+        """Give the beat at a sample another code; nothing happens where there is none."""
+        for marks in (self._waiting, self._written):
+            k = bisect_left(marks, sample, key=_by_sample)
+            while k < len(marks) and marks[k].sample == sample and not marks[k].is_beat:
+                k += 1
+            if k < len(marks) and marks[k].sample == sample:
+                marks[k] = replace(marks[k], symbol=symbol)
+                if marks is self._written and not self._stale:
+                    at, word = code_word(symbol, sample - (marks[k - 1].sample if k else 0))
+                    self._file.write(self._places[k] + at, word)
+                return
+
     def set_rhythm(self, rhythm: list[Annotation]) -> None:
         """Replace all rhythm labels by these."""
         for old in [a for a in self._rhythm if a not in rhythm]:
@@ -141,24 +157,28 @@ class AnnotationFile:
         if self._stale:
             self._rebuild([*self._written, *due])
             return True
-        data = self._encoder.encode(due)
+        pieces = [self._encoder.encode((annotation,)) for annotation in due]
+        data = b"".join(pieces)
         if data:
             if self._end + len(data) + len(END) > self._size:
                 room = bytes(AHEAD + len(data))
                 self._file.write(self._size, room)
                 self._size += len(room)
             self._file.write(self._end, data)
+            self._places += accumulate((len(piece) for piece in pieces[:-1]), initial=self._end)
             self._end += len(data)
             self._written += due
         return False
 
     def _rebuild(self, annotations: list[Annotation]) -> None:
         encoder = Encoder()
-        data = encoder.encode(annotations)
+        pieces = [encoder.encode((annotation,)) for annotation in annotations]
+        data = b"".join(pieces)
         self._disk.replace(self._path, data + bytes(AHEAD))
         self._file.close()
         self._file = self._disk.reopen(self._path)
         self._encoder, self._written, self._stale = encoder, annotations, False
+        self._places = list(accumulate((len(piece) for piece in pieces[:-1]), initial=0)) if pieces else []
         self._end, self._size = len(data), len(data) + AHEAD
 
     def sync(self) -> None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path, PurePath
 
 from ecgedge.errors import RecordingError, UsageError
-from ecgedge.messages import Beat, Episode, Message, Record
+from ecgedge.messages import Beat, BeatClass, Ectopic, EctopicRun, Episode, Message, Record
 from ecgedge.recordings.annotations import RHYTHM, Annotation, write_annotations
+from ecgedge.sinks.labels import BEAT, NO_AF, RhythmLabels, beat_code
 
 ANNOTATOR = "ecg"
 """Ending of the files that are written."""
-BEAT, AF, NO_AF = "N", "(AFIB", "(N"
 
 
 class AnnotationSink:
-    """Beats and AF episodes of each recording in ``FOLDER/RECORD.ecg``.
+    """Beats and rhythms of each recording in ``FOLDER/RECORD.ecg``, in the codes of ``labels``.
 
-    ``N`` marks a beat of any class. The rhythm is ``(AFIB`` inside the episodes and ``(N`` outside, which
-    says no more than that no episode was found there. Samples are the recording's own.
+    Samples are the recording's own.
 
     Parameters
     ----------
@@ -28,41 +28,42 @@ class AnnotationSink:
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"--annotations {folder}", "a folder, or a name for a new one")
         self._folder = folder
-        self._beats: list[int] = []
-        self._episodes: dict[int, Episode] = {}
+        self._beats: dict[int, str] = {}
+        self._rhythm = RhythmLabels()
         self._written: dict[str, str] = {}
         self._model: str | None = None
 
     def write(self, message: Message) -> None:
-        """Collect beats and episodes; a recording's last word writes its file.
+        """Collect beats and rhythms; a recording's last word writes its file.
 
         Raises
         ------
         UsageError
-            A second model, or two recordings that would write the same file.
+            A second rhythm model, or two recordings that would write the same file.
         RecordingError
             The file cannot be written.
         """
         if isinstance(message, Beat):
-            self._beats.append(message.sample)
-        elif isinstance(message, Episode):
-            self._episodes[message.onset] = message  # the latest word on it
+            self._beats[message.sample] = BEAT
+        elif isinstance(message, BeatClass | Ectopic):
+            self._beats[message.beat.sample] = beat_code(message)
+        elif isinstance(message, Episode | EctopicRun):
+            self._rhythm.push(message)
         elif isinstance(message, Record):
             self._store(message)
 
     def _store(self, record: Record) -> None:
         self._model = self._model or record.model
         if record.model != self._model:
-            raise UsageError("--annotations with several models", "one model")
+            raise UsageError("--annotations with several rhythm models", "one of them")
         name = PurePath(record.path).stem
         before = self._written.setdefault(name, record.path)
         path = self._folder / f"{name}.{ANNOTATOR}"
         if before != record.path:
             raise UsageError(f"{before} and {record.path} would both write {path}", "records of other names")
-        marks = [Annotation(sample, BEAT) for sample in self._beats] + [Annotation(0, RHYTHM, aux=NO_AF)]
-        for episode in self._episodes.values():
-            marks.append(Annotation(episode.onset, RHYTHM, aux=AF))
-            marks.append(Annotation(episode.offset, RHYTHM, aux=NO_AF))
+        marks = [Annotation(sample, code) for sample, code in self._beats.items()]
+        marks += [Annotation(0, RHYTHM, aux=NO_AF)]
+        marks += [Annotation(sample, RHYTHM, aux=label) for sample, label in self._rhythm.within(0, inf)]
         # Sorting keeps order where samples are equal: AF from the first sample on stands after ``(N``.
         marks.sort(key=lambda mark: mark.sample)
         try:
@@ -73,7 +74,7 @@ class AnnotationSink:
         self._forget()
 
     def _forget(self) -> None:
-        self._beats, self._episodes = [], {}
+        self._beats, self._rhythm = {}, RhythmLabels()
 
     def problem(self, text: str) -> None:
         """A recording ended early: nothing is written of it."""

@@ -21,12 +21,24 @@ from math import ceil, floor, inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecgedge.messages import Beat, Episode, Gap, SampleBlock, Segment, Status, Verdict
+from ecgedge.messages import (
+    Beat,
+    BeatClass,
+    Ectopic,
+    EctopicRun,
+    Episode,
+    Gap,
+    SampleBlock,
+    Segment,
+    Status,
+    Verdict,
+)
 from ecgedge.recordings.annotations import LEADS_OFF, LEADS_ON, NOTE, RHYTHM, Annotation
 from ecgedge.recordings.disk import Disk, DiskFile
 from ecgedge.recordings.layout import RECORDED, choose_layout
 from ecgedge.recordings.writer import RecordWriter
 from ecgedge.sinks.jsonl import JsonLinesSink
+from ecgedge.sinks.labels import BEAT, RhythmLabels, beat_code
 
 if TYPE_CHECKING:
     from ecgedge.messages import Floats, Message
@@ -136,7 +148,8 @@ class Recorder:
         self._previous: _Part | None = None
         self._n_records = 0
         self._model: str | None = None
-        self._episodes: dict[int, int | None] = {}  # onset: offset, None while open
+        self._labels = RhythmLabels()
+        self._news = False  # whether the latest episode or row may change labels
         self._broken = False
         self._retry_s = 0.0
         self._flushed_s = self._synced_s = clock()
@@ -152,7 +165,7 @@ class Recorder:
         body = self._encoder.encode(message)
         if isinstance(message, Segment):
             self._segment = message
-        elif isinstance(message, Episode):
+        elif isinstance(message, Episode | EctopicRun):
             self._follow(message)
         elif isinstance(message, Verdict) and self._model is None:
             self._model = message.scores.model
@@ -193,10 +206,12 @@ class Recorder:
         if isinstance(message, SampleBlock):
             self._block(message)
         elif isinstance(message, Beat):
-            self._annotate(message.sample, "N")
+            self._annotate(message.sample, BEAT)
+        elif isinstance(message, BeatClass | Ectopic):
+            self._recode(message)
         elif isinstance(message, Gap):
             self._gap(message)
-        elif isinstance(message, Episode):
+        elif isinstance(message, Episode | EctopicRun) and self._news:
             self._label_rhythm()
 
     def _annotate(self, sample: int, symbol: str, aux: str = "") -> None:
@@ -205,6 +220,14 @@ class Recorder:
                 part.annotate(sample, symbol, aux)
                 return
 
+    def _recode(self, message: BeatClass | Ectopic) -> None:
+        """Give a beat that is there already the code that its class has, where that is another one."""
+        if (code := beat_code(message)) != BEAT:
+            for part in (self._record, self._previous):
+                if part is not None and part.covers(message.beat.sample):
+                    part.writer.annotations.recode(message.beat.sample - part.first, code)
+                    return
+
     def _gap(self, gap: Gap) -> None:
         """Note a gap. Loose electrodes are noted as they come, from the samples themselves."""
         if gap.cause == "leads_off" or gap.seconds > LONGEST_FILL_S:
@@ -212,11 +235,13 @@ class Recorder:
         about = "about " if gap.estimated else ""
         self._annotate(gap.first, NOTE, f"gap: {about}{gap.n} samples {gap.cause}")
 
-    def _follow(self, episode: Episode) -> None:
-        """Keep the episodes of the first model; labels are drawn from them."""
-        self._model = self._model or episode.model
-        if episode.model == self._model:
-            self._episodes[episode.onset] = None if episode.state == "open" else episode.offset
+    def _follow(self, found: Episode | EctopicRun) -> None:
+        """Keep episodes of the first rhythm model, and rows of ectopic beats; labels are drawn from them."""
+        if isinstance(found, Episode):
+            self._model = self._model or found.model
+        self._news = (isinstance(found, EctopicRun) or found.model == self._model) and self._labels.push(
+            found
+        )
 
     def _label_rhythm(self) -> None:
         for part in (self._previous, self._record):
@@ -224,17 +249,9 @@ class Recorder:
                 part.writer.annotations.set_rhythm(self._rhythm(part))
 
     def _rhythm(self, part: _Part) -> list[Annotation]:
-        """AF episodes as changes of rhythm inside one record."""
-        end = part.last if part.closed else inf
-        out = []
-        for onset, offset in sorted(self._episodes.items()):
-            stop = inf if offset is None else offset
-            if onset >= end or stop <= part.first:
-                continue
-            out.append(Annotation(max(onset, part.first) - part.first, RHYTHM, aux="(AFIB"))
-            if stop < end:
-                out.append(Annotation(int(stop) - part.first, RHYTHM, aux="(N"))
-        return out
+        """Changes of rhythm inside one record."""
+        labels = self._labels.within(part.first, part.last if part.closed else inf)
+        return [Annotation(sample - part.first, RHYTHM, aux=label) for sample, label in labels]
 
     # -- samples -------------------------------------------------------------------------------------
 
@@ -280,7 +297,8 @@ class Recorder:
             comments=(
                 f"first stream sample {first}, second {time_s:.3f} of the stream",
                 f"board {board.name}",
-                "N marks a beat of any class; (AFIB to (N is an AF episode found by a model",
+                "A, V, F mark beats of a class found by a model, N all others",
+                "(AFIB to (N is an AF episode found by a model",
                 RECORDED,
             ),
             disk=self._disk,
@@ -297,8 +315,7 @@ class Recorder:
         if self._previous is not None:
             self._previous.closed = True
             self._previous.writer.flush(-1)
-            oldest = self._previous.first
-            self._episodes = {on: off for on, off in self._episodes.items() if off is None or off > oldest}
+            self._labels.forget(self._previous.first)
 
     def _finish(self, part: _Part | None) -> None:
         if part is not None:
