@@ -164,6 +164,10 @@ def stream(
         str, typer.Option("--speed", metavar="X|max", help="Pace of demo and replay, in real time.")
     ] = "1",
     seed: Annotated[int, typer.Option("--seed", help="Which simulated patient the demo is.")] = 0,
+    board: Annotated[
+        str | None,
+        typer.Option("--board", metavar="NAME", help="Kind of board that the demo is; see: ecgedge boards."),
+    ] = None,
     min_episode: Annotated[
         float, typer.Option("--min-episode", metavar="SECONDS", help="Shortest AF episode to report.")
     ] = 30.0,
@@ -194,6 +198,7 @@ def stream(
         fs=fs,
         speed=pace,
         seed=seed,
+        board=board,
         minimum_episode_s=min_episode,
         samples=record is not None,
         person=_person(age, sex, models),
@@ -255,6 +260,15 @@ def ports() -> None:
         typer.echo(item)
     if not found:
         typer.echo("No serial port found. Without a sensor, try: ecgedge stream --port demo", err=True)
+
+
+@app.command()
+def boards() -> None:
+    """List the boards that are understood; each can be tried with: stream --port demo --board NAME."""
+    from ecgedge.ports import list_boards
+
+    for line in list_boards():
+        typer.echo(line)
 
 
 @models_app.callback(invoke_without_command=True)

@@ -44,6 +44,8 @@ class StreamOptions:
     fs: float | None = None
     speed: float = 1.0
     seed: int = 0
+    board: str | None = None
+    """Kind of board through which the demo plays; None: one that speaks ecgedge frames."""
     minimum_episode_s: float = 30.0
     samples: bool = False
     """Give the sink the samples as well, for a recorder."""
@@ -107,6 +109,7 @@ def run_stream(options: StreamOptions, sink: Sink) -> None:
         baud=rates[0],
         speed=options.speed,
         seed=options.seed,
+        board=options.board,
         duration_s=options.duration_s,
         fs=options.fs,
     ) as port:

@@ -105,11 +105,11 @@ def test_every_value_of_a_line_is_a_lead() -> None:
     np.testing.assert_array_equal(counts, np.stack([k, 1000 + k, k * k], 1))
 
 
-@pytest.mark.parametrize("cut", [b", ", b"\t", b";"])
+@pytest.mark.parametrize("cut", [b", ", b"\t", b";", b" "])
 def test_a_line_of_labels_names_the_leads(cut: bytes) -> None:
-    head = cut.join([b"time ms", b"ECG_raw", b"resp"])
+    head = cut.join([b"time_ms", b"ECG_raw", b"resp"])
     out, decoder = read(b"\r\n" + head + b"\r\n" + b"".join(b"%d\t%d\t%d\n" % (k, k, 7) for k in range(40)))
-    assert out[0] == Board("text", leads=3, lead_names=("time ms", "ECG_raw", "resp"))
+    assert out[0] == Board("text", leads=3, lead_names=("time_ms", "ECG_raw", "resp"))
     assert samples(out) == list(range(40))
     assert decoder.counters.bad_frames == 1
 

@@ -11,7 +11,7 @@ import math
 from ecgedge.errors import UsageError
 from ecgedge.ports.base import Port
 
-__all__ = ["Port", "list_ports", "open_port"]
+__all__ = ["Port", "list_boards", "list_ports", "open_port"]
 
 REPLAY = "replay:"
 
@@ -22,6 +22,7 @@ def open_port(
     baud: int | None = None,
     speed: float = 1.0,
     seed: int = 0,
+    board: str | None = None,
     duration_s: float | None = None,
     fs: float | None = None,
 ) -> Port:
@@ -33,6 +34,7 @@ def open_port(
     baud : rate of a serial line; None: 115200
     speed : pace of ``demo`` and ``replay``, times real time; ``math.inf`` for as fast as it is read
     seed : which patient ``demo`` simulates
+    board : kind of board through which ``demo`` plays; None: one that speaks ecgedge frames
     duration_s : length of ``demo`` (default: its programme of 300 s); at most so much of a ``replay``
     fs : sampling rate of a replayed file that does not tell its own
 
@@ -49,16 +51,30 @@ def open_port(
         raise UsageError(f"a speed of {speed:g}", "a number above 0, or max")
     if duration_s is not None and not duration_s > 0:
         raise UsageError(f"a duration of {duration_s:g} s", "a number above 0")
+    if board is not None and spec != "demo":
+        raise UsageError(f"a board for the port {spec}", "--port demo", "Boards are simulated only there.")
     if spec == "demo" or spec.startswith(REPLAY):
         from ecgedge.ports.sources import PatientSource, RecordingSource
         from ecgedge.ports.virtual import open_virtual
 
+        if spec == "demo" and board is not None:
+            from ecgedge.ports.boards import find_board
+
+            voice = find_board(board).make()
+            return open_virtual(spec, PatientSource(seed, duration_s, voice.rate_hz), speed, voice)
         if spec == "demo":
             return open_virtual(spec, PatientSource(seed, duration_s), speed)
         return open_virtual(spec, RecordingSource(spec[len(REPLAY) :], fs, duration_s), speed)
     from ecgedge.ports.serial_port import SerialPort
 
     return SerialPort(spec, 115200 if baud is None else baud)
+
+
+def list_boards() -> list[str]:
+    """Boards that ``demo`` can be played through, one line each: name, protocol, baud rate, what it is."""
+    from ecgedge.ports.boards import describe_boards
+
+    return describe_boards()
 
 
 def list_ports() -> list[str]:

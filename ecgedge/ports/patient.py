@@ -1,4 +1,4 @@
-"""A simulated patient: one lead at 250 Hz, through sinus rhythm, AF, APCs, noise and a loose electrode.
+"""A simulated patient: one lead, through sinus rhythm, AF, APCs, noise and a loose electrode.
 
 The beat is a sum of Gaussians in time (after McSharry et al., "A dynamical model for generating synthetic
 electrocardiogram signals", IEEE Trans Biomed Eng 50, 2003), its T wave moving with the square root of the
@@ -37,6 +37,7 @@ PROGRAMME: tuple[tuple[float, Part], ...] = (
 """End of each part in seconds; the whole repeats. Ends are multiples of ``PIECE_S``."""
 PROGRAMME_S = PROGRAMME[-1][0]
 RATE_HZ = 250.0
+"""Of the patient's own board; others sample him at theirs."""
 PIECE_S = 5.0
 UV_PER_COUNT = 0.5
 _RAIL = 32767
@@ -121,13 +122,19 @@ class SimulatedPatient:
     ----------
     seed : which patient
     duration_s : how long; None for the programme once
+    rate_hz : samples a second; ``PIECE_S`` must hold a whole number
     """
 
     def __init__(
-        self, seed: int = 0, duration_s: float | None = None, parameters: PatientParameters | None = None
+        self,
+        seed: int = 0,
+        duration_s: float | None = None,
+        parameters: PatientParameters | None = None,
+        rate_hz: float = RATE_HZ,
     ) -> None:
-        self.board = Board("ecgedge simulated patient", RATE_HZ, UV_PER_COUNT, 16, 1)
-        self.n_samples = max(1, round((PROGRAMME_S if duration_s is None else duration_s) * RATE_HZ))
+        self.board = Board("ecgedge simulated patient", rate_hz, UV_PER_COUNT, 16, 1)
+        self._rate_hz = rate_hz
+        self.n_samples = max(1, round((PROGRAMME_S if duration_s is None else duration_s) * rate_hz))
         self._seed = abs(seed)
         self._p = PatientParameters() if parameters is None else parameters
         self._gain = float(np.exp(np.random.default_rng([self._seed, 0]).normal(0, self._p.amplitude_spread)))
@@ -167,9 +174,9 @@ class SimulatedPatient:
         """The signal from its start to its end, in pieces of at most ``PIECE_S``."""
         coming = self.beats()
         held: deque[PatientBeat] = deque([next(coming)])
-        length = round(PIECE_S * RATE_HZ)
+        length = round(PIECE_S * self._rate_hz)
         for number, first in enumerate(range(0, self.n_samples, length)):
-            start_s, end_s = first / RATE_HZ, (first + length) / RATE_HZ
+            start_s, end_s = first / self._rate_hz, (first + length) / self._rate_hz
             while held[-1].time_s - _BEFORE_S < end_s:
                 held.append(next(coming))
             while held[0].time_s + _AFTER_S < start_s:
@@ -183,15 +190,15 @@ class SimulatedPatient:
         self, first: int, length: int, part: Part, beats: list[PatientBeat], rng: np.random.Generator
     ) -> npt.NDArray[np.int32]:
         p = self._p
-        times = (first + np.arange(length)) / RATE_HZ
+        times = (first + np.arange(length)) / self._rate_hz
         if part == "loose":
             # The input floats to the rail, with mains humming through it.
             hum = 400 * np.sin(2 * np.pi * p.mains_hz * times)
             return _to_counts((_RAIL + hum) * UV_PER_COUNT / 1000)
         signal = np.zeros(length)
         for beat in beats:
-            start = max(int((beat.time_s - _BEFORE_S) * RATE_HZ) - first, 0)
-            stop = min(int((beat.time_s + _AFTER_S) * RATE_HZ) - first, length)
+            start = max(int((beat.time_s - _BEFORE_S) * self._rate_hz) - first, 0)
+            stop = min(int((beat.time_s + _AFTER_S) * self._rate_hz) - first, length)
             if start < stop:
                 signal[start:stop] += self._beat(times[start:stop] - beat.time_s, beat)
         if part == "af":
@@ -231,8 +238,8 @@ class SimulatedPatient:
         p = self._p
         white = rng.normal(0, p.muscle_mv / np.sqrt(2), length + 1)
         noise = np.diff(white)
-        age = np.arange(length) / RATE_HZ
-        for at in rng.uniform(0, length / RATE_HZ, 7):
+        age = np.arange(length) / self._rate_hz
+        for at in rng.uniform(0, length / self._rate_hz, 7):
             height, decay = rng.normal(0, p.motion_mv), rng.uniform(0.1, 0.6)
             late = np.maximum(age - at, 0)
             noise += np.where(age >= at, height * (np.exp(-late / decay) - np.exp(-late / 0.02)), 0)

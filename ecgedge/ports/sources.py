@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ecgedge.errors import RecordingError
-from ecgedge.ports.patient import SimulatedPatient
+from ecgedge.ports.patient import RATE_HZ, UV_PER_COUNT, SimulatedPatient
 from ecgedge.recordings import open_recording
 from ecgedge.wire.frames import MAX_LEADS
 
@@ -30,6 +30,8 @@ class Run:
     """Shape (n, leads)."""
     off: int
     """Bit k set where lead k has no signal."""
+    uv_per_count: float = 1.0
+    """Microvolt per count; meaningless where the source has no scale."""
 
 
 class Source(Protocol):
@@ -46,8 +48,8 @@ class Source(Protocol):
 class PatientSource:
     """The simulated patient."""
 
-    def __init__(self, seed: int, duration_s: float | None) -> None:
-        self._patient = SimulatedPatient(seed, duration_s)
+    def __init__(self, seed: int, duration_s: float | None, rate_hz: float = RATE_HZ) -> None:
+        self._patient = SimulatedPatient(seed, duration_s, rate_hz=rate_hz)
         self.board = self._patient.board
         self.lead_names: tuple[str, ...] = ("ECG",)
         self.n_samples = self._patient.n_samples
@@ -55,7 +57,7 @@ class PatientSource:
     def runs(self) -> Iterator[Run]:
         """Pieces of the programme."""
         for piece in self._patient.pieces():
-            yield Run(piece.first, piece.counts[:, None], int(piece.leads_off))
+            yield Run(piece.first, piece.counts[:, None], int(piece.leads_off), UV_PER_COUNT)
 
 
 class RecordingSource:

@@ -1,9 +1,9 @@
-"""A virtual board: frames of a simulated patient or a recording, over a real pseudo-terminal.
+"""A virtual board: a simulated patient or a recording, over a real pseudo-terminal.
 
-The board runs in a thread and speaks protocol version 1 as hardware would; where the system has no
-pseudo-terminals, an in-process pipe takes their place. It waits for the host's first ``start``, because
-opening a serial port throws away what came before. Arrival times are virtual: each byte carries the time
-at which a board in the real world would have sent it, whatever the pace.
+The board runs in a thread and speaks as hardware would, in ecgedge frames or in the voice of another kind
+of board; where the system has no pseudo-terminals, an in-process pipe takes their place. Arrival times are
+virtual: each byte carries the time at which a board in the real world would have sent it, whatever the
+pace.
 """
 
 from __future__ import annotations
@@ -15,22 +15,19 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from ecgedge.errors import EcgedgeError, PortError
 from ecgedge.messages import Chunk
 from ecgedge.ports.base import Port
-from ecgedge.wire.frames import CommandDecoder, encode_hello, encode_run, max_samples
 
 if TYPE_CHECKING:
-    from ecgedge.ports.sources import Run, Source
+    from ecgedge.ports.simulated import Voice
+    from ecgedge.ports.sources import Source
 
-FRAME_S = 0.1
 HELLO_EVERY_S = 5.0
 _BATCH = 4096  # bytes written at once at full speed: what a Linux pseudo-terminal holds
 _TICK_S = 0.1
-_INT16 = 32767
 
 
 class Link(Protocol):
@@ -158,17 +155,16 @@ class PipeLink:
 
 
 class VirtualBoard:
-    """A board in a thread: plays a source once, at ``speed`` times real time, and answers commands.
+    """A board in a thread: plays a source once, at ``speed`` times real time, and obeys commands.
 
     While stopped, a paced board samples on and sends nothing (as clause 5 of the protocol has it); at
     full speed, where time is what the host takes, it stands still.
     """
 
-    def __init__(self, source: Source, link: Link, speed: float) -> None:
-        self._source, self._link, self._speed = source, link, speed
+    def __init__(self, source: Source, voice: Voice, link: Link, speed: float) -> None:
+        self._source, self._voice, self._link, self._speed = source, voice, link, speed
         self._rate_hz = source.board.rate_hz or 1.0
-        self._commands = CommandDecoder()
-        self._started = self._streaming = False
+        self._started = self._streaming = not voice.silent
         self._next_index = 0
         self._batch = bytearray()
         self._closing = threading.Event()
@@ -196,7 +192,7 @@ class VirtualBoard:
             try:
                 self._play()
                 self._streaming = False  # nothing before this hello's index will come any more
-                self._queue(self._hello(), self._next_index / self._rate_hz)
+                self._say_hello()
             except EcgedgeError as error:
                 self.error = error
             except (ArithmeticError, ValueError) as error:  # a dead thread would leave the host waiting
@@ -206,12 +202,14 @@ class VirtualBoard:
             self._closing.wait()
 
     def _play(self) -> None:
+        self._queue(self._voice.banner, 0.0)
+        self._flush()
         while not (self._started or self._closing.is_set()):
             self._listen(_TICK_S)
         paced, rate_hz = math.isfinite(self._speed), self._rate_hz
         begin_s, hello_s = time.monotonic(), HELLO_EVERY_S
         try:
-            for frame, end in self._frames():
+            for piece, end in (p for run in self._source.runs() for p in self._voice.pieces(run)):
                 if self._closing.is_set():
                     return
                 time_s = end / rate_hz
@@ -219,9 +217,9 @@ class VirtualBoard:
                     self._sleep_until(begin_s + time_s / self._speed)
                 self._next_index = end
                 if self._streaming:
-                    self._queue(frame, time_s)
+                    self._queue(piece, time_s)
                 if time_s >= hello_s:
-                    self._queue(self._hello(), time_s)
+                    self._say_hello()
                     hello_s = time_s + HELLO_EVERY_S
                 if paced or len(self._batch) > _BATCH - 256:
                     self._flush()
@@ -232,29 +230,9 @@ class VirtualBoard:
         finally:
             self._flush()
 
-    def _frames(self) -> Iterator[tuple[bytes, int]]:
-        """Every data frame with the index behind it."""
-        for run in self._source.runs():
-            yield from self._frames_of(run)
-
-    def _frames_of(self, run: Run) -> Iterator[tuple[bytes, int]]:
-        counts = run.counts
-        wide = bool(counts.max() > _INT16 or counts.min() < -_INT16 - 1)
-        bits = 24 if wide else 16
-        n = max(1, min(round(FRAME_S * self._rate_hz), max_samples(counts.shape[1], bits)))
-        frames = encode_run(run.first, self._rate_hz, counts, n, bits, run.off)
-        for number, frame in enumerate(frames, start=1):
-            yield frame, run.first + min(number * n, len(counts))
-
-    def _hello(self) -> bytes:
-        time_us = round(self._next_index * 1e6 / self._rate_hz)
-        return b"\0" + encode_hello(
-            self._source.board,
-            boot=1,
-            next_index=self._next_index,
-            device_us=time_us,
-            streaming=self._streaming,
-        )
+    def _say_hello(self) -> None:
+        hello = self._voice.hello(self._next_index, self._streaming)
+        self._queue(hello, self._next_index / self._rate_hz)
 
     def _sleep_until(self, moment_s: float) -> None:
         while not self._closing.is_set():
@@ -265,16 +243,20 @@ class VirtualBoard:
 
     def _listen(self, timeout_s: float) -> None:
         """Take and answer the host's commands."""
-        for command in self._commands.push(self._link.board_read(timeout_s)):
-            if command.kind == "start":
-                self._started = self._streaming = True
-            elif command.kind == "stop":
-                self._streaming = False
-            # Another rate cannot be had; the hello says which one stays (clause 5.3).
-            self._queue(self._hello(), self._next_index / self._rate_hz)
+        heard = self._voice.hear(self._link.board_read(timeout_s))
+        if heard.start:
+            self._started = self._streaming = True
+        elif heard.stop:
+            self._streaming = False
+        if heard.hello:
+            self._say_hello()
+        self._queue(heard.answer, self._next_index / self._rate_hz)
+        if heard.hello or heard.answer:
             self._flush()
 
     def _queue(self, data: bytes, time_s: float) -> None:
+        if not data:
+            return
         # Announced before it is sent, so that the host never has bytes it knows nothing of.
         self._batch += data
         self.times.append((self.written + len(data), time_s))
@@ -290,14 +272,19 @@ class VirtualBoard:
 class VirtualPort(Port):
     """The host's end of a virtual board."""
 
-    protocol = "frames"
     live = False
 
-    def __init__(self, name: str, source: Source, link: Link, speed: float) -> None:
-        self.name = name
-        self.lead_names = source.lead_names
+    def __init__(
+        self, name: str, source: Source, link: Link, speed: float, voice: Voice | None = None
+    ) -> None:
+        if voice is None:
+            from ecgedge.ports.framed import FramesVoice
+
+            voice = FramesVoice(source.board)
+            self.lead_names = source.lead_names
+        self.name, self.protocol = name, voice.protocol
         self._link = link
-        self._board = VirtualBoard(source, link, speed)
+        self._board = VirtualBoard(source, voice, link, speed)
         self._read = 0
         self._time_s = 0.0
         self._closed = False
@@ -342,7 +329,7 @@ class VirtualPort(Port):
             self._link.close()
 
 
-def open_virtual(name: str, source: Source, speed: float) -> VirtualPort:
-    """Start a virtual board that plays ``source`` and connect to it."""
+def open_virtual(name: str, source: Source, speed: float, voice: Voice | None = None) -> VirtualPort:
+    """Start a virtual board that plays ``source``, in ecgedge frames where no other voice is given."""
     link: Link = PtyLink() if hasattr(os, "openpty") else PipeLink()
-    return VirtualPort(name, source, link, speed)
+    return VirtualPort(name, source, link, speed, voice)

@@ -230,8 +230,10 @@ class Counted:
         """Whole rounds that the backlog did not make up for were lost, at the first jump after the pause."""
         held, self._held = self._held or [], None
         assert self._next is not None
-        least = min(self._behind(placed) for placed in held)
-        rounds = max(0, round((least - self._recent[0][1]) / self._modulus))
+        missing = min(self._behind(placed) for placed in held) - self._recent[0][1]
+        # Less than a pause is no more than the unrest of arrival times.
+        late = missing >= PAUSE_S * (self._rate or 0.0)
+        rounds = round(missing / self._modulus) if late else 0
         if rounds:
             shift = rounds * self._modulus
             jump = next((k for k in range(1, len(held)) if held[k].first != held[k - 1].first + 1), 0)

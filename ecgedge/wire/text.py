@@ -38,7 +38,8 @@ _VALUE = re.compile(
     rb"([+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})(?:[eE][+-]?[0-9]{1,2})?|[nN][aA][nN])"
     rb"[ \t]*(?:[,;]|(?<=[ \t])|$)"
 )
-_HEADER = re.compile(rb"[ \t]*[A-Za-z_][\w./()\- ]{0,23}(?:[,;\t][ \t]*[A-Za-z_][\w./()\- ]{0,23}){0,7}[ \t]*")
+_LABEL = rb"[ \t]*[A-Za-z_][\w./()\- ]{0,23}[ \t]*"
+_HEADER = re.compile(_LABEL + rb"(?:[,;\t]" + _LABEL + rb"){0,7}")
 _LEADS_OFF = re.compile(rb"[ \t]*![\x20-\x7e]*")
 
 Form = tuple[bytes | None, ...]
@@ -146,7 +147,9 @@ class TextDecoder:
             self._form = None  # nothing is proven yet: this line may be the first of the true form
         if unit is None or parsed is None or not self._fits(parsed[0]):
             if text is not None and _HEADER.fullmatch(text):
-                self._header = tuple(part.strip().decode("ascii") for part in re.split(rb"[,;\t]", text))
+                parts = re.split(rb"[,;\t]", text)
+                words = parts if len(parts) > 1 else text.split()
+                self._header = tuple(word.strip().decode("ascii") for word in words)
             self._drop_run()
             self._reject(1 + (0 if unit is None else len(unit)))
             return
