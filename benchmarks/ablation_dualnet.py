@@ -73,7 +73,7 @@ def measure(root: Path, given: Namespace, work: Path) -> report.Json:
             decided, parameters = told(path, test)
             row = {"seed": seed, **metrics.summary(reference, decided, classes)}
             against = whole.setdefault(seed, decided)
-            row["gain"] = metrics.difference(reference, against, decided, len(classes))
+            row["gain"] = metrics.difference(reference, against, decided, classes)
             runs.append(row)
             print(f"{title}, seed {seed}: macro F1 {row['macro_f1']:.3f}", flush=True)
         nets[title] = {"recipe": recipe, "parameters": parameters, "runs": runs}

@@ -18,7 +18,14 @@ from ecgedge.classifier import Classifier
 from ecgedge.datasets.archive import Archive
 from ecgedge.recordings import open_recording
 from ecgedge.recordings.annotations import read_annotations
-from ecgedge.scoring.episodes import FIBRILLATION, FLUTTER, MINIMUM_S, EpisodeCounts, episodes
+from ecgedge.scoring.episodes import (
+    FIBRILLATION,
+    FLUTTER,
+    MINIMUM_S,
+    EpisodeCounts,
+    episodes,
+    is_fibrillation,
+)
 from ecgedge.scoring.figures import average, gross
 from ecgedge.scoring.marks import Interval
 from ecgedge.scoring.records import RecordScore, score_paths
@@ -27,8 +34,6 @@ from ecgedge.sinks.annotations import AnnotationSink
 SAME_PERSON = {"202": "201"}
 SKIPS = {"whole": 0.0, "after_300_s": 300.0}
 CONVENTIONS = {"flutter_neutral": "af", "flutter_as_af": "af_afl"}
-MAJORITY = 0.5
-"""Share of a window that a rhythm must fill to be the window's."""
 TARGETS = {"duration_se": 0.95, "duration_ppv": 0.80}
 """Whole records, flutter neutral, gross."""
 DELAY_TARGET_MS = 10.0
@@ -52,11 +57,7 @@ class One:
         return "".join(self._letter((v.scores.first, v.scores.last)) for v in self.heard.windows)
 
     def _letter(self, window: Interval) -> str:
-        parts = [overlap([window], spans) for spans in (self.fibrillation, self.flutter)]
-        af, flutter = (part / (window[1] - window[0]) for part in parts)
-        if af >= MAJORITY:
-            return AF
-        return OUT if af + flutter >= MAJORITY else NONE
+        return {True: AF, False: NONE, None: OUT}[is_fibrillation(window, self.fibrillation, self.flutter)]
 
     def detection_s(self) -> list[float]:
         """From onset to the moment AF was told, of each reference episode of 30 s or more that was found.

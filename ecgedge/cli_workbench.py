@@ -14,7 +14,9 @@ from ecgedge.extras import needed
 _ROOT = typer.Option("--root", metavar="DIR", help="Folder with the data sets. [ECGEDGE_DATA]")
 _SET = typer.Option("--data", metavar="NAME", help="Data set. [the one of the model's task]")
 _SPLIT = typer.Option(
-    "--split", metavar="NAME", help="inner: for choosing; validation or test: for the final table."
+    "--split",
+    metavar="NAME",
+    help="inner or validation of cinc2017, ds1 or ds2 of mitdb. [the one to choose by]",
 )
 
 
@@ -124,8 +126,8 @@ def compare(
         list[str],
         typer.Argument(metavar="MODEL...", help="Checkpoints, bundles, or JSON files that evaluate wrote."),
     ],
-    data: Annotated[str, _SET] = "cinc2017",
-    split: Annotated[str, _SPLIT] = "inner",
+    data: Annotated[str | None, _SET] = None,
+    split: Annotated[str | None, _SPLIT] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Of checkpoints: the bundles of their names instead.")
     ] = False,

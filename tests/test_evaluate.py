@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,12 @@ from ecgedge.errors import DataError, UsageError
 from ecgedge.messages import Board, Message, Record, SampleBlock
 from ecgedge.recordings import Recording
 from ecgedge.session import classify
-from ecgedge.training import checkpoint, compare, evaluate, metrics, run
+from ecgedge.training import checkpoint, compare, evaluate, metrics, run, scored_sets
 from ecgedge.training import recipe as recipes
+from ecgedge.training.model import open_model
 from ecgedge.training.module import WindowClassifier
+
+HEADLINE = ("accuracy", "macro_f1", "f1_mean_n_a_o")
 
 
 def told(seed: int, n: int = 600, right: float = 0.7) -> tuple[np.ndarray, np.ndarray]:
@@ -87,9 +91,11 @@ def test_a_difference_is_that_of_the_summaries_and_turns_with_its_sides() -> Non
     reference, one = told(0)
     _, other = told(1, right=0.8)
     other = np.where(np.random.default_rng(9).random(600) < 0.8, reference, one)
-    forth, back = (metrics.difference(reference, a, b, 4, 300) for a, b in ((one, other), (other, one)))
+    forth, back = (
+        metrics.difference(reference, a, b, cinc2017.CLASSES, 300) for a, b in ((one, other), (other, one))
+    )
     a, b = (metrics.summary(reference, said, cinc2017.CLASSES, 20) for said in (one, other))
-    for name in metrics.HEADLINE:
+    for name in HEADLINE:
         assert forth[name] == pytest.approx(b[name] - a[name], abs=1.1e-4)
         assert forth[name] == -back[name]
         low, high = forth[f"{name}_interval"]
@@ -105,13 +111,45 @@ def test_the_interval_of_a_difference_is_paired() -> None:
     reference, one = told(0, 4000)
     other = one.copy()
     other[:200] = reference[:200]
-    row = metrics.difference(reference, one, other, 4, 1000)
+    row = metrics.difference(reference, one, other, cinc2017.CLASSES, 1000)
     low, high = row["accuracy_interval"]
     gained = (other == reference).astype(float) - (one == reference)
     assert (high - low) / 2 == pytest.approx(1.96 * gained.std() / 4000**0.5, rel=0.15)
-    same = metrics.difference(reference, one, one, 4, 100)
-    assert [same[name] for name in metrics.HEADLINE] == [0, 0, 0]
+    same = metrics.difference(reference, one, one, cinc2017.CLASSES, 100)
+    assert [same[name] for name in HEADLINE] == [0, 0, 0]
     assert same["mcnemar_p"] == 1.0
+
+
+def test_two_classes_are_told_by_how_the_first_is_found() -> None:
+    """Counts as on paper: 30 of 40 found, 5 of 60 told by mistake."""
+    reference, said = np.repeat([0, 0, 1, 1], [30, 10, 5, 55]), np.repeat([0, 1, 0, 1], [30, 10, 5, 55])
+    mine = metrics.summary(reference, said, ("AF", "-"), 20)
+    assert mine["sensitivity"] == 0.75
+    assert mine["specificity"] == pytest.approx(55 / 60, abs=6e-5)
+    assert mine["ppv"] == pytest.approx(30 / 35, abs=6e-5)
+    assert "f1_mean_n_a_o" not in mine
+    none = metrics.summary(np.ones(9, int), np.ones(9, int), ("AF", "-"), 20)
+    assert (none["sensitivity"], none["ppv"], none["sensitivity_interval"]) == (None, None, None)
+    assert none["specificity"] == 1
+
+
+def test_windows_of_one_record_are_drawn_together() -> None:
+    """Records that are right or wrong as a whole: the interval is that of records, not of windows."""
+    rng = np.random.default_rng(4)
+    right = rng.random(100) < 0.8
+    reference = np.repeat(rng.integers(0, 2, 100), 30)
+    said = np.where(np.repeat(right, 30), reference, 1 - reference)
+    groups = np.repeat(np.arange(100), 30)
+    mine = metrics.summary(reference, said, ("AF", "-"), 500, groups)
+    low, high = mine["accuracy_interval"]
+    share = right.mean()
+    assert (high - low) / 2 == pytest.approx(1.96 * (share * (1 - share) / 100) ** 0.5, rel=0.15)
+    assert mine["accuracy"] == pytest.approx(share, abs=6e-5)
+    assert mine["records"] == 100
+    gain = metrics.difference(reference, said, reference, ("AF", "-"), 500, groups)
+    assert gain["accuracy"] == pytest.approx(1 - mine["accuracy"], abs=1.1e-4)
+    assert gain["accuracy_interval"] == pytest.approx([1 - high, 1 - low], abs=0.03)
+    assert gain["mcnemar_p"] is None
 
 
 # ---- evaluations
@@ -138,7 +176,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_checkpoint_scores_as_training_scores_it(cinc_like: Path, untrained: Path) -> None:
     loaded = checkpoint.load(untrained)
     _, inner = run.training_sets(cinc_like, loaded.recipe)
-    mine = evaluate.evaluate(evaluate.open_model(str(untrained)), cinc_like)
+    mine = evaluate.evaluate(open_model(str(untrained)), cinc_like)
     assert mine.names == inner.names
     assert mine.figures()["v2"] == run.score(loaded.net, inner, loaded.recipe)
     assert (mine.model, mine.arithmetic, mine.temperature) == ("tiny", "float32", 1.0)
@@ -148,7 +186,7 @@ def test_a_checkpoint_scores_as_training_scores_it(cinc_like: Path, untrained: P
 
 
 def test_the_validation_split_is_the_published_list(cinc_like: Path, untrained: Path) -> None:
-    mine = evaluate.evaluate(evaluate.open_model(str(untrained)), cinc_like, "cinc2017", "validation")
+    mine = evaluate.evaluate(open_model(str(untrained)), cinc_like, "cinc2017", "validation")
     assert mine.names == cinc2017.published_split(cinc_like)[1]
     for record, letter in zip(cinc2017.records(cinc_like, mine.names), mine.reference["v2"], strict=True):
         assert record.labels["v2"] == (letter,)
@@ -156,7 +194,7 @@ def test_the_validation_split_is_the_published_list(cinc_like: Path, untrained: 
 
 def test_a_record_without_a_window_counts_as_told_noisy(cinc_like: Path, tmp_path: Path) -> None:
     path = save_untrained(tmp_path, minimum_s=29.0)
-    mine = evaluate.evaluate(evaluate.open_model(str(path)), cinc_like)
+    mine = evaluate.evaluate(open_model(str(path)), cinc_like)
     lengths = [len(record.signal) / 300 for record in cinc2017.records(cinc_like, mine.names)]
     short = [k for k, seconds in enumerate(lengths) if seconds < 29]
     assert 0 < len(short) < len(lengths)
@@ -194,7 +232,7 @@ def same_as_classified(root: Path, names: list[str], mine: evaluate.Evaluation) 
 
 
 def test_a_bundle_scores_as_the_device_classifies(cinc_like: Path) -> None:
-    mine = evaluate.evaluate(evaluate.open_model(SHIPPED), cinc_like, split="validation")
+    mine = evaluate.evaluate(open_model(SHIPPED), cinc_like, split="validation")
     assert (mine.model, mine.arithmetic) == (SHIPPED, "int8")
     assert mine.temperature == open_bundle(SHIPPED).manifest["temperature"]
     same_as_classified(cinc_like, mine.names, mine)
@@ -203,9 +241,10 @@ def test_a_bundle_scores_as_the_device_classifies(cinc_like: Path) -> None:
 def test_a_bundle_scores_as_the_device_classifies_real_records(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = evaluate.open_model(SHIPPED)
-    some = evaluate.split_names(data_dir, "cinc2017", "inner", model.data)[:200:25]
-    monkeypatch.setattr(evaluate, "split_names", lambda *_: some)
+    model = open_model(SHIPPED)
+    inner = scored_sets.SETS["cinc2017"]
+    some = inner.names(data_dir, "inner", model.data)[:200:25]
+    monkeypatch.setattr(inner, "names", lambda *_: some)
     mine = evaluate.evaluate(model, data_dir)
     assert mine.names == some
     assert set(mine.reference) == {"v2", "v3"}
@@ -215,10 +254,47 @@ def test_a_bundle_scores_as_the_device_classifies_real_records(
 def test_int8_takes_the_bundle_of_a_checkpoints_name(tmp_path: Path) -> None:
     plan = recipes.load(SHIPPED)
     checkpoint.save(tmp_path / "x.pt", WindowClassifier(plan).net.state_dict(), plan, {})
-    assert evaluate.open_model(str(tmp_path / "x.pt")).arithmetic == "float32"
-    model = evaluate.open_model(str(tmp_path / "x.pt"), int8=True)
+    assert open_model(str(tmp_path / "x.pt")).arithmetic == "float32"
+    model = open_model(str(tmp_path / "x.pt"), int8=True)
     assert (model.name, model.arithmetic) == (SHIPPED, "int8")
     assert model.data == plan.data
+
+
+def test_windows_of_mitdb_are_af_where_the_reference_of_wfdb_says_so(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Record 202 has AF and flutter, 100 neither."""
+    wfdb = pytest.importorskip("wfdb")
+    if not (data_dir / "mitdb.zip").is_file():
+        pytest.skip("needs mitdb.zip in ECGEDGE_DATA")
+    scored, model = scored_sets.SETS["mitdb"], open_model(SHIPPED)
+    assert len(scored.names(data_dir, "ds1", None)) == len(scored.names(data_dir, "ds2", None)) == 22
+    monkeypatch.setattr(scored, "names", lambda *_: ["100", "202"])
+    mine = evaluate.evaluate(model, data_dir, "mitdb", "ds2")
+    with zipfile.ZipFile(data_dir / "mitdb.zip") as packed:
+        for name in ("202.hea", "202.atr"):
+            (tmp_path / name).write_bytes(packed.read(f"mitdb/{name}"))
+    n, marks = wfdb.rdheader(str(tmp_path / "202")).sig_len, wfdb.rdann(str(tmp_path / "202"), "atr")
+    rhythm = np.full(n, "", dtype="U8")
+    for sample, note in zip(marks.sample, marks.aux_note, strict=True):
+        if note.startswith("("):
+            rhythm[sample:] = note.rstrip("\0")
+    expected = {f"100 {begin} s": "-" for begin in range(0, 1771, 10)}
+    for begin in range(0, n // 360 - 29, 10):
+        piece = rhythm[begin * 360 : (begin + 30) * 360]
+        af, flutter = (piece == "(AFIB").mean(), (piece == "(AFL").mean()
+        if af >= 0.5 or af + flutter < 0.5:
+            expected[f"202 {begin} s"] = "AF" if af >= 0.5 else "-"
+    found = dict(zip(mine.names, mine.reference["atr"], strict=True))
+    assert {name: found[name] for name in expected} == expected
+    assert len(found) - len(expected) <= 2, "the last window ends with the record"
+    assert mine.records == 2
+    assert sorted(set(mine.groups)) == [0, 1]
+    af = np.array([row[0] for row in mine.probabilities])
+    true = np.array([one == "AF" for one in mine.reference["atr"]])
+    assert stats.mannwhitneyu(af[true], af[~true]).statistic / (true.sum() * (~true).sum()) > 0.95
+    evaluate.save(mine, tmp_path / "x.json")
+    assert evaluate.read(tmp_path / "x.json") == mine
 
 
 # ---- files
@@ -228,7 +304,7 @@ def test_int8_takes_the_bundle_of_a_checkpoints_name(tmp_path: Path) -> None:
 def kept(cinc_like: Path, untrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of two evaluations of the inner records."""
     folder = tmp_path_factory.mktemp("kept")
-    first = evaluate.evaluate(evaluate.open_model(str(untrained)), cinc_like)
+    first = evaluate.evaluate(open_model(str(untrained)), cinc_like)
     evaluate.save(first, folder / "first.json")
     rolled = [row[1:] + row[:1] for row in first.probabilities]
     evaluate.save(dataclasses.replace(first, model="rolled", probabilities=rolled), folder / "second.json")
@@ -241,7 +317,7 @@ def test_an_evaluation_comes_back_as_it_was(kept: Path) -> None:
     assert (kept / "again.json").read_bytes() == (kept / "first.json").read_bytes()
     content = json.loads((kept / "first.json").read_text())
     assert content["figures"] == json.loads(json.dumps(one.figures()))
-    assert content["note"] == evaluate.NOTES["inner"]
+    assert content["note"] == scored_sets.SETS["cinc2017"].splits["inner"]
 
 
 def test_files_are_compared_without_the_data(
@@ -266,7 +342,12 @@ def test_files_are_compared_without_the_data(
 
 def test_other_records_or_too_few_models_are_not_compared(kept: Path) -> None:
     one = evaluate.read(kept / "first.json")
-    fewer = dataclasses.replace(one, names=one.names[:-1])
+    parts = ("names", "groups", "probabilities")
+    fewer = dataclasses.replace(
+        one,
+        **{part: getattr(one, part)[:-1] for part in parts},
+        reference={revision: said[:-1] for revision, said in one.reference.items()},
+    )
     evaluate.save(fewer, kept / "fewer.json")
     with pytest.raises(DataError, match="differ in their records") as caught:
         compare.evaluations([str(kept / n) for n in ("first.json", "fewer.json")], None, "cinc2017", "inner")
@@ -275,7 +356,62 @@ def test_other_records_or_too_few_models_are_not_compared(kept: Path) -> None:
         compare.evaluations([str(kept / "first.json")], None, "cinc2017", "inner")
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", '{"evaluation": 2}', '{"evaluation": 1}'])
+def test_models_of_one_name_are_told_apart(
+    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As two checkpoints of one recipe in two folders; neither's files may lie on the other's."""
+    pytest.importorskip("matplotlib")
+    again = dataclasses.replace(evaluate.read(kept / "second.json"), model="tiny")
+    evaluate.save(again, kept / "again.json")
+    words = [kept / name for name in ("first.json", "again.json", "second.json")]
+    assert typed("compare", *words, "--out", tmp_path) == 0
+    assert "tiny (float32) #2" in " ".join(capsys.readouterr().out.split())
+    stem = "tiny-float32-cinc2017-inner"
+    for name, word in ((stem, "first"), (f"{stem}-2", "again")):
+        assert evaluate.read(tmp_path / f"{name}.json") == evaluate.read(kept / f"{word}.json")
+        assert (tmp_path / f"{name}.png").is_file()
+
+
+def test_a_file_of_another_split_than_asked_for_is_refused(kept: Path) -> None:
+    words = [str(kept / name) for name in ("first.json", "second.json")]
+    assert len(compare.evaluations(words, None, "cinc2017", "inner")) == 2
+    for asked in (("cinc2017", "validation"), ("mitdb", None)):
+        with pytest.raises(UsageError, match=r"first\.json is of cinc2017 inner; expected"):
+            compare.evaluations(words, None, *asked)
+
+
+def test_a_model_is_compared_on_the_split_of_the_file_beside_it(
+    cinc_like: Path, untrained: Path, tmp_path: Path
+) -> None:
+    one = evaluate.evaluate(open_model(str(untrained)), cinc_like, "cinc2017", "validation")
+    evaluate.save(one, tmp_path / "x.json")
+    told = compare.evaluations([str(tmp_path / "x.json"), str(untrained)], cinc_like)
+    assert told[0] == told[1] == one
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("reference", {}),
+        ("reference", {"v3": ["N"]}),
+        ("probabilities", [[1.0]]),
+        ("names", []),
+        ("classes", ["N", "A"]),
+        ("set", "other"),
+        ("split", "ds1"),
+    ],
+)
+def test_an_evaluation_that_does_not_hang_together_is_refused(
+    kept: Path, tmp_path: Path, key: str, value: object
+) -> None:
+    content = json.loads((kept / "first.json").read_text())
+    (tmp_path / "x.json").write_text(json.dumps(content | {key: value}))
+    with pytest.raises(DataError, match=r"x\.json cannot be read") as caught:
+        evaluate.read(tmp_path / "x.json")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"evaluation": 1}', '{"evaluation": 2}'])
 def test_a_file_that_is_no_evaluation_is_refused_in_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(DataError, match=r"x\.json") as caught:
@@ -306,7 +442,7 @@ def test_evaluate_prints_what_it_writes(
     assert [path.suffix for path in paths] == [".json", ".png"]
     content = json.loads(paths[0].read_text())
     first, other = content["figures"]["v2"], content["figures"]["v3"]
-    for name in metrics.HEADLINE:
+    for name in HEADLINE:
         assert f"{first[name]:.4f} (" in out
         assert f"{other[name]:.4f}" in out
     assert f"{content['calibration']['records']:.3f}" in out
@@ -323,6 +459,8 @@ def test_evaluate_prints_what_it_writes(
         (("evaluate", "nonesuch.pt"), 6, "no checkpoint nonesuch.pt"),
         (("evaluate", "nonesuch"), 4, "no model 'nonesuch'"),
         (("evaluate", SHIPPED, "--split", "test"), 2, "--split test; expected one of inner, validation"),
+        (("evaluate", SHIPPED, "--data", "mitdb", "--split", "inner"), 2, "expected one of ds1, ds2"),
+        (("evaluate", SHIPPED, "--data", "mitdb"), 6, "the data set mitdb"),
         (("evaluate", SHIPPED, "--data", "mitbih"), 2, "--data mitbih"),
         (("evaluate", SHIPPED, "--root", "nowhere"), 6, "nowhere"),
         (("compare", SHIPPED), 2, "1 model to compare"),

@@ -52,6 +52,7 @@ from ecgedge.training.data import (
     tensors,
     window_spec,
 )
+from ecgedge.training.model import open_model
 from ecgedge.training.module import WindowClassifier
 from ecgedge.training.noise import Noise
 
@@ -194,7 +195,7 @@ def test_a_run_of_another_seed_and_fold_lies_beside_the_first(cinc_like: Path, t
     for path in paths:
         loaded = checkpoint.load(path)
         assert loaded.recipe.seed == 4
-        told = evaluate.evaluate(evaluate.open_model(str(path)), cinc_like)
+        told = evaluate.evaluate(open_model(str(path)), cinc_like)
         assert told.figures()["v2"] == loaded.inner
         inner.append(set(told.names))
     assert len(inner[0]) == pytest.approx(50 / 3, abs=4)

@@ -12,6 +12,8 @@ FIBRILLATION = ("(AFIB",)
 FLUTTER = ("(AFL",)
 MINIMUM_S = 30.0
 """Shortest reference episode that counts in the episode sensitivity, seconds."""
+MAJORITY = 0.5
+"""Share of a window that a rhythm must fill to be the window's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,16 @@ def episodes(marks: Sequence[Mark], rhythms: tuple[str, ...], end: int | None) -
     if onset is not None:
         found.append((onset, max(marks[-1].sample, end or 0)))
     return found
+
+
+def is_fibrillation(
+    window: Interval, fibrillation: Sequence[Interval], flutter: Sequence[Interval]
+) -> bool | None:
+    """Whether a window is in AF by the reference's intervals; None where it is too much of flutter to say."""
+    af, other = (_overlap([window], spans) / (window[1] - window[0]) for spans in (fibrillation, flutter))
+    if af >= MAJORITY:
+        return True
+    return None if af + other >= MAJORITY else False
 
 
 def compare_af(

@@ -9,8 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ecgedge.datasets import cinc2017
-from ecgedge.training import compare, confusion, evaluate
+from ecgedge.training import compare, confusion, evaluate, scored_sets
+from ecgedge.training.model import open_model
 from ecgedge.training.place import usable
 
 if TYPE_CHECKING:
@@ -19,17 +19,24 @@ if TYPE_CHECKING:
 
     from ecgedge.training.evaluate import Evaluation
 
-NAMES = {"macro_f1": "macro F1 of 4", "accuracy": "accuracy", "f1_mean_n_a_o": "mean F1 of N, A, O"}
-"""Headline figures in the order of the tables; the last one is the Challenge's own."""
+NAMES = {
+    "sensitivity": "AF sensitivity",
+    "ppv": "AF +P",
+    "specificity": "AF specificity",
+    "macro_f1": "macro F1",
+    "accuracy": "accuracy",
+    "f1_mean_n_a_o": "mean F1 of N, A, O",
+}
+"""Headline figures in the order of the tables, as far as a set has them; the last is the Challenge's own."""
 
 
 def command(
     model: str, root: Path, *, int8: bool, data: str | None, split: str | None, out: Path | None
 ) -> list[Path]:
     """``ecgedge evaluate`` for a rhythm model: print its tables; return the files written to ``out``."""
-    given = evaluate.open_model(model, int8)
-    name = data or next(iter(evaluate.SPLITS))
-    told = evaluate.evaluate(given, root, name, split or "inner")
+    name = data or next(iter(scored_sets.SETS))
+    scored_sets.find(name, split)  # before a model is opened
+    told = evaluate.evaluate(open_model(model, int8), root, name, split)
     show(told)
     return keep(told, out) if out is not None else []
 
@@ -39,54 +46,79 @@ def show(evaluation: Evaluation) -> None:
     console, figures = Console(highlight=False), evaluation.figures()
     console.print(f"{evaluation.title}, {evaluation.windows} windows", style="bold")
     table = _table("", *(f"labels {r}" + (", 95 % interval" if not k else "") for k, r in enumerate(figures)))
-    for name, words in NAMES.items():
-        first, *others = figures.values()
+    first, *others = figures.values()
+    for name, words in _named(first):
         table.add_row(words, _with_interval(first, name), *(f"{row[name]:.4f}" for row in others))
     console.print(table)
-    first = next(iter(figures.values()))
-    by_class = _table("", "records", "recall", "precision", "F1", *(f"told {c}" for c in cinc2017.CLASSES))
-    for name, counts in zip(cinc2017.CLASSES, first["confusion"], strict=True):
+    told = (f"told {c}" for c in evaluation.classes)
+    by_class = _table("", evaluation.cases, "recall", "precision", "F1", *told)
+    for name, counts in zip(evaluation.classes, first["confusion"], strict=True):
         shares = (_share(first[part][name]) for part in ("recall", "precision", "f1"))
         by_class.add_row(name, str(sum(counts)), *shares, *map(str, counts))
     console.print(by_class)
-    error = evaluation.calibration
-    console.print(
-        f"Calibration error (15 bins): records {error['records']:.3f}, windows {error['windows']:.3f}, "
-        f"at temperature {evaluation.temperature:g}"
-        + (
-            f" (without: {error['records_without_temperature']:.3f}, "
-            f"{error['windows_without_temperature']:.3f})"
-            if evaluation.temperature != 1
-            else ""
-        )
-    )
-    console.print(evaluate.NOTES[evaluation.split], style="dim")
+    console.print(_calibration(evaluation))
+    console.print(evaluate.note(evaluation), style="dim")
+
+
+def _calibration(evaluation: Evaluation) -> str:
+    """The calibration errors in words."""
+    error, parts = evaluation.calibration, [p for p in ("records", "windows") if p in evaluation.calibration]
+    said = ", ".join(f"{part} {error[part]:.3f}" for part in parts)
+    said = f"Calibration error (15 bins): {said}, at temperature {evaluation.temperature:g}"
+    if evaluation.temperature == 1:
+        return said
+    without = (f"{error[part + '_without_temperature']:.3f}" for part in parts)
+    return f"{said} (without: {', '.join(without)})"
 
 
 def show_comparison(told: Sequence[Evaluation]) -> None:
     """Print models side by side, and what each gains over the first."""
     console, first = Console(highlight=False), told[0]
-    console.print(f"{first.set} {first.split}, {len(first.names)} records, labels v2", style="bold")
-    names = [f"{one.model} ({one.arithmetic})" for one in told]
-    table, figures = _table("", *names), [one.figures()[evaluate.REVISIONS[0]] for one in told]
-    for name, words in NAMES.items():
+    title = f"{first.set} {first.split}, {first.records} records, labels {first.revision}"
+    console.print(title, style="bold")
+    names = _apart([f"{one.model} ({one.arithmetic})" for one in told], " #")
+    table, figures = _table("", *names), [one.figures()[one.revision] for one in told]
+    for name, words in _named(figures[0]):
         table.add_row(words, *(_with_interval(row, name) for row in figures))
-    table.add_row("calibration error", *(f"{one.calibration['records']:.3f}" for one in told))
+    table.add_row(
+        f"calibration error, {first.cases}", *(f"{one.calibration[first.cases]:.3f}" for one in told)
+    )
     console.print(table)
     console.print(f"Gained over {names[0]}", style="bold")
     gains, rows = _table("", *names[1:]), compare.differences(told)
-    for name, words in NAMES.items():
+    for name, words in _named(rows[0]):
         gains.add_row(words, *(_with_interval(row, name, "+") for row in rows))
-    gains.add_row("records only it has right", *(str(row["only_second_right"]) for row in rows))
-    gains.add_row("records only the first has", *(str(row["only_first_right"]) for row in rows))
-    gains.add_row("McNemar's p", *(f"{row['mcnemar_p']:.3g}" for row in rows))
+    gains.add_row(f"{first.cases} only it has right", *(str(row["only_second_right"]) for row in rows))
+    gains.add_row(f"{first.cases} only the first has", *(str(row["only_first_right"]) for row in rows))
+    if first.together() is None:
+        gains.add_row("McNemar's p", *(f"{row['mcnemar_p']:.3g}" for row in rows))
     console.print(gains)
     console.print("95 % intervals by bootstrap over records; of differences, paired.", style="dim")
-    console.print(evaluate.NOTES[first.split], style="dim")
+    console.print(evaluate.note(first), style="dim")
 
 
-def keep(evaluation: Evaluation, folder: Path) -> list[Path]:
+def _named(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """The headline figures that are there, with their words."""
+    return [(name, words) for name, words in NAMES.items() if name in figures]
+
+
+def _stem(evaluation: Evaluation) -> str:
+    """What files of an evaluation are called."""
+    return f"{evaluation.model}-{evaluation.arithmetic}-{evaluation.set}-{evaluation.split}"
+
+
+def _apart(names: Sequence[str], sign: str) -> list[str]:
+    """The names, with a number at the second and further ones of the same."""
+    counts = [names[: k + 1].count(name) for k, name in enumerate(names)]
+    return [name if count == 1 else f"{name}{sign}{count}" for name, count in zip(names, counts, strict=True)]
+
+
+def keep(evaluation: Evaluation, folder: Path, stem: str | None = None) -> list[Path]:
     """Write an evaluation as JSON and its confusion matrix as PNG; returns the paths.
+
+    Parameters
+    ----------
+    stem : of the files' names; default: model, arithmetic, set and split
 
     Raises
     ------
@@ -94,17 +126,18 @@ def keep(evaluation: Evaluation, folder: Path) -> list[Path]:
         If the folder cannot be written.
     """
     usable(folder).mkdir(parents=True, exist_ok=True)
-    stem = f"{evaluation.model}-{evaluation.arithmetic}-{evaluation.set}-{evaluation.split}"
+    stem = stem or _stem(evaluation)
     paths = [folder / f"{stem}.json", folder / f"{stem}.png"]
     evaluate.save(evaluation, paths[0])
-    counts = evaluation.figures()[evaluate.REVISIONS[0]]["confusion"]
-    confusion.draw(paths[1], counts, cinc2017.CLASSES, evaluation.title.replace(", ", "\n", 1))
+    counts = evaluation.figures()[evaluation.revision]["confusion"]
+    confusion.draw(paths[1], counts, evaluation.classes, evaluation.title.replace(", ", "\n", 1))
     return paths
 
 
 def keep_comparison(told: Sequence[Evaluation], folder: Path) -> list[Path]:
     """Write each evaluation, and ``comparison.json``; returns the paths."""
-    paths = [path for one in told for path in keep(one, folder)]
+    stems = _apart([_stem(one) for one in told], "-")
+    paths = [path for one, stem in zip(told, stems, strict=True) for path in keep(one, folder, stem)]
     facts = ("model", "arithmetic", "sha256")
     first, *others = ({name: getattr(one, name) for name in facts} for one in told)
     rows = [one | row for one, row in zip(others, compare.differences(told), strict=True)]
@@ -122,8 +155,11 @@ def _table(*heads: str) -> Table:
 
 
 def _with_interval(row: dict[str, Any], name: str, sign: str = "") -> str:
-    low, high = row[f"{name}_interval"]
-    return f"{row[name]:{sign}.4f} ({low:{sign}.3f} to {high:{sign}.3f})"
+    if row[name] is None:
+        return "-"
+    ends = row[f"{name}_interval"]
+    between = "" if ends is None else f" ({ends[0]:{sign}.3f} to {ends[1]:{sign}.3f})"
+    return f"{row[name]:{sign}.4f}{between}"
 
 
 def _share(value: float | None) -> str:
