@@ -149,7 +149,7 @@ class Beat:
         return self.height if self.in_mv else None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class BeatClass:
     """What a model said of one heartbeat, told some beats after the beat itself."""
 
