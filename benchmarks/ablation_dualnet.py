@@ -39,15 +39,17 @@ VARIANTS = {
     "no spectrogram encoder": "dualnet-s-no-spectrogram",
     "neither augmentation nor dropout": "dualnet-s-no-augmentation",
 }
-EMA_DECAY = 0.98
-"""In place of the recipes': a short run's mean must forget its first steps sooner."""
+BATCH, EMA_DECAY = 16, 0.98
+"""In place of the recipes': few records make few steps, and the mean of them must forget the first sooner."""
+WATCHED = 50
+"""How many of the records are scored after each epoch, to look at; all are at the end."""
 
 
 def variant(title: str, seed: int, epochs: int) -> Recipe:
     """A net's recipe for a short run of its own, from the beginning."""
     plan = recipes.load(VARIANTS[title])
     whole = recipes.load(VARIANTS[WHOLE]).optimiser
-    short = dataclasses.replace(whole, epochs=epochs, ema_decay=EMA_DECAY)
+    short = dataclasses.replace(whole, epochs=epochs, batch=BATCH, ema_decay=EMA_DECAY)
     return dataclasses.replace(plan, name=f"{plan.name}-{seed}", start=None, seed=seed, optimiser=short)
 
 
@@ -63,13 +65,15 @@ def measure(root: Path, given: Namespace, work: Path) -> report.Json:
     """Train and score every net with every seed."""
     fit, test = run.training_sets(root, recipes.load(VARIANTS[WHOLE]))
     fit = fit.subset(fit.names[:: given.every])
+    watched = test.subset(test.names[:: max(1, len(test.names) // WATCHED)])
     reference, classes = np.array(test.labels), cinc2017.CLASSES
     nets: dict[str, Any] = {}
     whole: dict[int, metrics.Labels] = {}
     for title, recipe in VARIANTS.items():
         runs = []
         for seed in range(1, given.seeds + 1):
-            path = run.fit(variant(title, seed, given.epochs), root, work, given.threads, sets=(fit, test))
+            plan = variant(title, seed, given.epochs)
+            path = run.fit(plan, root, work, given.threads, sets=(fit, watched))
             decided, parameters = told(path, test)
             row = {"seed": seed, **metrics.summary(reference, decided, classes)}
             against = whole.setdefault(seed, decided)
@@ -83,6 +87,7 @@ def measure(root: Path, given: Namespace, work: Path) -> report.Json:
         "fitted_on": counts[0],
         "scored_on": counts[1],
         "epochs": given.epochs,
+        "batch": BATCH,
         "nets": nets,
     }
 
@@ -105,10 +110,11 @@ def lines(result: report.Json) -> list[str]:
         cells = [mean(runs, "macro_f1"), mean(runs, "accuracy"), gain]
         rows.append([title, f"{row['parameters']:,}", *cells])
     seeds = len(figures["nets"][WHOLE]["runs"])
+    fitted, scored = (sum(figures[key]) for key in ("fitted_on", "scored_on"))
     text = (
-        f"ECG-DualNet S on 30 s of CinC 2017, {figures['epochs']} epochs on {sum(figures['fitted_on'])} "
-        f"records, {seeds} {'seed' if seeds == 1 else 'seeds'}, scored on the "
-        f"{sum(figures['scored_on'])} inner validation records: a small budget, the same for all. Brackets: "
+        f"ECG-DualNet S on 30 s of CinC 2017: {figures['epochs']} epochs in batches of {figures['batch']} on "
+        f"{fitted} records, {seeds} {'seed' if seeds == 1 else 'seeds'}, scored on the {scored} inner "
+        "validation records. A small budget, the same for all: differences count, not the level. Brackets: "
         "95 % bootstrap intervals over records, of the gain in pairs."
     )
     heads = ["net", "parameters", "macro F1", "accuracy", f"gain in macro F1 over *{WHOLE}*"]

@@ -52,17 +52,16 @@ def test_the_whole_of_it_on_a_few_records(
         plan = load(name)
         net = {**plan.net, "length": 3000, "hidden": 8, "channels": [4, 4, 8, 8, 8]}
         window = dataclasses.replace(plan.window, length_s=10.0)
-        short = dataclasses.replace(plan.optimiser, batch=8)
         data = dataclasses.replace(plan.data, inner_share=0.25)
-        return dataclasses.replace(plan, net=net, window=window, optimiser=short, data=data)
+        return dataclasses.replace(plan, net=net, window=window, data=data)
 
     monkeypatch.setattr(ablation.recipes, "load", small)
-    words = ["ablation_dualnet", "--epochs", "2", "--every", "1", "--root", str(cinc_like)]
+    words = ["ablation_dualnet", "--epochs", "3", "--every", "1", "--root", str(cinc_like)]
     monkeypatch.setattr("sys.argv", [*words, "--out", str(tmp_path)])
     report.run(ablation.main)
     printed = capsys.readouterr().out
     result = json.loads((tmp_path / "ablation_dualnet.json").read_text())
-    assert result["command"] == "python -m benchmarks.ablation_dualnet --epochs 2 --every 1"
+    assert result["command"] == "python -m benchmarks.ablation_dualnet --epochs 3 --every 1"
     figures = result["figures"]
     assert list(figures["nets"]) == list(ablation.VARIANTS)
     for title, row in figures["nets"].items():

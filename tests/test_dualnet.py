@@ -11,6 +11,7 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 import torch
 from torch import Tensor, nn
 
+from ecgedge.bundle import list_bundles
 from ecgedge.errors import DataError
 from ecgedge.models import build
 from ecgedge.models.axial import AxialAttention
@@ -18,6 +19,7 @@ from ecgedge.models.conditional_norm import ConditionalNorm
 from ecgedge.models.dualnet import SIZES, DualNet, sized
 from ecgedge.models.pau import Pau, activation
 from ecgedge.models.signal_encoder import EncoderLayer, SignalLstm, UnrolledLstm, pieces, steps
+from ecgedge.training import recipe as recipes
 
 PUBLISHED = {
     "s": 1_840_210,
@@ -112,6 +114,15 @@ def test_what_makes_no_net_is_refused_in_one_line(options: dict, named: str) -> 
     with pytest.raises(DataError, match=named) as caught:
         build("dualnet", options)
     assert "\n" not in str(caught.value)
+
+
+def test_sizes_that_were_not_trained_say_so_and_have_no_bundle() -> None:
+    shipped = set(list_bundles())
+    for size in SIZES.keys() - {"s"}:
+        name = f"dualnet{size}" if size.startswith("pp-") else f"dualnet-{size}"
+        assert name not in shipped
+        head = (recipes.RECIPES / f"{name}.toml").read_text(encoding="utf-8").partition("name = ")[0]
+        assert "not trained yet" in head
 
 
 # ---- the ablation
