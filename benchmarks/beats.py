@@ -44,7 +44,7 @@ from ecgedge.datasets.catalogue import open_set
 from ecgedge.errors import MissingExtraError, UsageError
 from ecgedge.frontend import AT_ONCE
 from ecgedge.messages import Beat
-from ecgedge.ports.virtual import FRAME_S
+from ecgedge.ports.framed import FRAME_S
 from ecgedge.recordings import open_recording
 from ecgedge.recordings.annotations import Annotation, read_annotations
 from ecgedge.rpeaks import BAND, RPeakDetector

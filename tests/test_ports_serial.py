@@ -106,12 +106,14 @@ def test_a_board_that_takes_nothing_does_not_end_the_stream() -> None:
 
 def test_a_simulated_board_over_a_real_serial_port_loses_nothing() -> None:
     """Opening a port throws away what came before: the board must hold until it is started."""
+    from ecgedge.ports.framed import FramesVoice
     from ecgedge.ports.virtual import PtyLink, VirtualBoard
 
     expected = np.concatenate([piece.counts for piece in SimulatedPatient(1, 60.0).pieces()])
     for _ in range(10):
         link = PtyLink()
-        board = VirtualBoard(PatientSource(1, 60.0), link, math.inf)
+        source = PatientSource(1, 60.0)
+        board = VirtualBoard(source, FramesVoice(source.board), link, math.inf)
         board.start()
         try:
             with open_port(link.path) as port:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from board_bytes import cut, speak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgedge.errors import UsageError
 from ecgedge.messages import Board, Chunk, SampleBlock, Status
-from ecgedge.wire import PROTOCOLS, Reader, frames, make_reader
+from ecgedge.ports.boards import BOARDS
+from ecgedge.wire import PROTOCOLS, Reader, WireProtocol, frames, make_reader
 
 BOARD = Board("test board", 250.0, 4.5, 10, 1)
 
@@ -274,6 +277,84 @@ def test_another_version_is_said_instead_of_a_wrong_baud_rate() -> None:
     texts = {status.text for status in notices(out)}
     assert len(texts) == 1
     assert "version 2" in texts.pop()
+    assert reader.protocol is None
+
+
+def beside(row: WireProtocol, name: str) -> WireProtocol:
+    return replace(row, name=name)
+
+
+@pytest.mark.parametrize("size", [1, 250, 100_000])
+def test_bytes_that_fit_two_layouts_are_given_to_neither_and_both_are_named(size: int) -> None:
+    rows = [PROTOCOLS["text"], PROTOCOLS["frames"], beside(PROTOCOLS["text"], "lines")]
+    reader = Reader(rows, rows)
+    raw = text_stream(400)
+    out: list[Any] = []
+    for at in range(0, len(raw), size):
+        out += reader.push(Chunk(raw[at : at + size], 0.0))
+    out += reader.push(Chunk(b"", 30.0)) + reader.finish()
+    assert n_samples(out) == 0
+    assert reader.protocol is None
+    texts = [status.text for status in notices(out)]
+    assert len(texts) == 2  # at once, and again after ten seconds
+    assert "fit text and lines" in texts[0]
+    assert "--protocol" in texts[0]
+    assert reader.counters.discarded_bytes == reader.counters.bytes == len(raw)
+
+
+def test_another_board_after_a_restart_is_recognised_anew() -> None:
+    reader = make_reader()
+    out = paced(reader, frame_stream(20), 960)
+    assert reader.protocol == "frames"
+    out += reader.restart()
+    assert reader.protocol is None
+    out += paced(reader, text_stream(300), 960, start_s=60.0)
+    assert reader.protocol == "text"
+    out += reader.restart()
+    out += paced(reader, frame_stream(20), 960, start_s=70.0)
+    assert reader.protocol == "frames"
+    assert [board.name for board in out if isinstance(board, Board)] == ["test board", "text", "test board"]
+    assert n_samples(out) == reader.counters.samples == 500 + 299 + 500
+    assert reader.counters.bytes == 2 * len(frame_stream(20)) + len(text_stream(300))
+
+
+def test_a_restart_gives_out_what_was_held_back() -> None:
+    reader = make_reader("chords")
+    raw = b"".join(b"\xc7\x7c" + bytes([k]) + b"\x01\x00" * 6 + b"\x01" for k in range(100))
+    out = reader.push(Chunk(raw, 1.0))  # held until the rate can be told
+    assert n_samples(out) == 0
+    out += reader.restart()
+    assert n_samples(out) == reader.counters.samples == 100
+
+
+def test_a_few_bytes_of_a_board_that_then_ended_are_not_lost() -> None:
+    reader = make_reader()
+    raw = frame_stream(1)
+    assert n_samples(reader.push(Chunk(raw, 1.0)) + reader.finish()) == 25
+    assert reader.protocol == "frames"
+
+
+@pytest.mark.parametrize("name", [name for name, row in BOARDS.items() if row.make().protocol != "polar-h10"])
+def test_every_board_is_recognised_within_two_seconds(name: str) -> None:
+    speech = BOARDS[name].make()
+    sent = speak(name, round(3 * speech.rate_hz))
+    reader = make_reader()
+    for chunk in cut(sent.chunks, 7):
+        reader.push(chunk)
+        if reader.protocol:
+            break
+    assert reader.protocol == speech.protocol
+    assert chunk.arrival_s - sent.chunks[0].arrival_s < 2.0
+
+
+@pytest.mark.parametrize("name", ["chords-uno-r3", "max30003", "cyton", "bitalino"])
+@pytest.mark.parametrize("ratio", [0.5, 2.0, 1 / 12, 12.0])
+def test_packets_at_a_wrong_baud_rate_are_never_taken_for_samples(name: str, ratio: float) -> None:
+    raw = speak(name, 500).raw
+    garbled = resample_uart(raw, round(9600 * ratio), 9600)
+    reader = make_reader()
+    out = paced(reader, garbled, max(1, len(garbled) / 5)) + reader.finish()
+    assert n_samples(out) == 0
     assert reader.protocol is None
 
 
