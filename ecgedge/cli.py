@@ -32,7 +32,7 @@ EPILOG = (
     "5 recording (classify: at least one file); 6 data set; 7 missing extra; 8 bytes arrived that no "
     "protocol explains. Not a medical device."
 )
-DEFAULT_MODEL = "efficientecg-s"
+DEFAULT_MODELS = ("efficientecg-s",)
 _OUTPUT_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
@@ -79,7 +79,9 @@ def root(
 
 ModelOption = Annotated[
     list[str] | None,
-    typer.Option("--model", metavar="NAME|PATH", help=f"Model bundle; repeatable. [{DEFAULT_MODEL}]"),
+    typer.Option(
+        "--model", metavar="NAME|PATH", help=f"Model bundle; repeatable. [{', '.join(DEFAULT_MODELS)}]"
+    ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="Lines for people, or JSON lines.")]
 LeadOption = Annotated[
@@ -100,6 +102,10 @@ SexOption = Annotated[
     typer.Option("--sex", metavar="f|m", help="Sex of the person, for models that use it. [unknown]"),
 ]
 OLDEST = 130.0
+AttentionOption = Annotated[
+    bool,
+    typer.Option("--attention", help="Tell what an APC model looked at, in the JSON lines. [off]"),
+]
 
 
 def _speed(text: str) -> float:
@@ -177,6 +183,7 @@ def stream(
     ] = None,
     age: AgeOption = None,
     sex: SexOption = None,
+    attention: AttentionOption = False,
 ) -> None:
     """Read a sensor, print what its signal says. Ctrl-C ends it with the summary."""
     pace = _speed(speed)
@@ -187,7 +194,7 @@ def stream(
     from ecgedge.session import StreamOptions, run_stream
     from ecgedge.sinks.choice import stream_sink
 
-    models = tuple(model or [DEFAULT_MODEL])
+    models = tuple(model or DEFAULT_MODELS)
     options = StreamOptions(
         port=port,
         baud=baud,
@@ -202,6 +209,7 @@ def stream(
         minimum_episode_s=min_episode,
         samples=record is not None,
         person=_person(age, sex, models),
+        attention=attention,
     )
     with _terminate_like_interrupt(), _closing(stream_sink(format_ is Format.jsonl, record)) as sink:
         # The session finishes its stages on an interrupt; one that comes before it began ends here.
@@ -222,19 +230,22 @@ def classify(
     fs: RateOption = None,
     annotations: Annotated[
         Path | None,
-        typer.Option("--annotations", metavar="DIR", help="Write beats and AF to DIR/RECORD.ecg (WFDB)."),
+        typer.Option(
+            "--annotations", metavar="DIR", help="Write beats and rhythms to DIR/RECORD.ecg (WFDB)."
+        ),
     ] = None,
     age: AgeOption = None,
     sex: SexOption = None,
+    attention: AttentionOption = False,
 ) -> None:
     """Classify recordings, by the same code as the stream."""
     _positive("--fs", fs)
-    if annotations is not None and len(set(model or ())) > 1:
-        raise UsageError("--annotations with several models", "one model")
-    from ecgedge.session import classify_files
+    from ecgedge.session import classify_files, rhythm_models
     from ecgedge.sinks.choice import record_sink
 
-    models = tuple(model or [DEFAULT_MODEL])
+    models = tuple(model or DEFAULT_MODELS)
+    if annotations is not None and len(rhythm_models(models)) > 1:
+        raise UsageError("--annotations with several rhythm models", "one of them")
     person = _person(age, sex, models)
     sinks = record_sink(format_ is Format.jsonl, annotations)
     with _terminate_like_interrupt(), _closing(sinks) as sink:
@@ -244,6 +255,7 @@ def classify(
             fs=fs,
             lead=lead,
             person=person,
+            attention=attention,
             sink=sink,
         )
     if failed:

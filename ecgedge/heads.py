@@ -204,7 +204,7 @@ class Heads:
     classifiers : opened models; of the task ``beats`` at most one, beside one of ``rhythm``; of ``apc`` at
         most one, beside one of ``beats``
     minimum_s : shortest AF episode that is told, seconds
-    attention : whether attention is told
+    attention : whether attention is told; needs a model of the task ``apc``
 
     Raises
     ------
@@ -213,10 +213,7 @@ class Heads:
     """
 
     def __init__(self, classifiers: Iterable[Classifier], minimum_s: float, attention: bool = False) -> None:
-        by_task: dict[str, list[Classifier]] = {"rhythm": [], "beats": [], "apc": []}
-        for classifier in classifiers:
-            by_task[classifier.bundle.task].append(classifier)
-        _check({task: [c.bundle.name for c in found] for task, found in by_task.items()})
+        by_task = check_models(classifiers, attention)
         self.rhythm = {c.bundle.name: RhythmHead(c, minimum_s) for c in by_task["rhythm"]}
         self._leading = next(iter(self.rhythm), None)
         self.beats = BeatHead(by_task["beats"][0]) if by_task["beats"] else None
@@ -260,8 +257,18 @@ class Heads:
         return list(events) if self._apc is None else self._apc.confirm(events)
 
 
-def _check(names: dict[str, list[str]]) -> None:
-    """Refuse models that do not go together."""
+def check_models(classifiers: Iterable[Classifier], attention: bool = False) -> dict[str, list[Classifier]]:
+    """Sort models by their task.
+
+    Raises
+    ------
+    UsageError
+        For models that do not go together; see ``Heads``.
+    """
+    by_task: dict[str, list[Classifier]] = {"rhythm": [], "beats": [], "apc": []}
+    for classifier in classifiers:
+        by_task[classifier.bundle.task].append(classifier)
+    names = {task: [c.bundle.name for c in found] for task, found in by_task.items()}
     for task in ("beats", "apc"):
         if len(names[task]) > 1:
             raise UsageError(f"{len(names[task])} models of the task {task}: {', '.join(names[task])}", "one")
@@ -272,3 +279,6 @@ def _check(names: dict[str, list[str]]) -> None:
                 "one beside it",
                 f"Add: --model {example}",
             )
+    if attention and not names["apc"]:
+        raise UsageError("--attention without a model of the task apc", "one", "Add: --model danet")
+    return by_task

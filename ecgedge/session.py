@@ -13,6 +13,7 @@ from ecgedge.classifier import Classifier
 from ecgedge.errors import EcgedgeError, PortError, UnrecognisedError, UsageError
 from ecgedge.features import PERSON
 from ecgedge.greeting import Greeting
+from ecgedge.heads import check_models
 from ecgedge.messages import UNKNOWN, Board, Chunk, Message, Person, Record, SampleBlock, Status, Verdict
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports import Port, open_port
@@ -50,6 +51,8 @@ class StreamOptions:
     samples: bool = False
     """Give the sink the samples as well, for a recorder."""
     person: Person = UNKNOWN
+    attention: bool = False
+    """Tell what a model of APC windows looked at."""
 
 
 def open_models(names: Iterable[str]) -> tuple[Classifier, ...]:
@@ -69,6 +72,17 @@ def open_models(names: Iterable[str]) -> tuple[Classifier, ...]:
         if known != bundle:
             raise UsageError(f"two different models named {bundle.name!r}", "one, or two of different names")
     return tuple(Classifier(bundle) for bundle in opened.values())
+
+
+def rhythm_models(models: Iterable[str]) -> list[str]:
+    """Names of those of the models that judge the rhythm.
+
+    Raises
+    ------
+    BundleError
+        If a model cannot be opened.
+    """
+    return sorted({bundle.name for bundle in map(open_bundle, models) if bundle.task == "rhythm"})
 
 
 def ignored(models: Iterable[str], person: Person) -> str:
@@ -156,6 +170,7 @@ class _Stream:
             minimum_episode_s=options.minimum_episode_s,
             samples=options.samples,
             person=options.person,
+            attention=options.attention,
         )
 
     def run(self) -> None:
@@ -264,6 +279,7 @@ def classify_files(
     lead: str | None = None,
     minimum_episode_s: float = 30.0,
     person: Person = UNKNOWN,
+    attention: bool = False,
     sink: Sink,
 ) -> int:
     """Classify recordings one after another with the stream's own code; models are opened once.
@@ -274,13 +290,16 @@ def classify_files(
     ------
     BundleError
         If a model cannot be opened.
+    UsageError
+        If the models do not go together.
     """
     classifiers = open_models(models)
+    check_models(classifiers, attention)
     failed = 0
     for path in paths:
         try:
             recording = open_recording(path, fs, lead)
-            for message in classify(recording, path, classifiers, minimum_episode_s, person):
+            for message in classify(recording, path, classifiers, minimum_episode_s, person, attention):
                 sink.write(message)
         except EcgedgeError as error:
             failed += 1
@@ -294,9 +313,10 @@ def classify(
     classifiers: tuple[Classifier, ...],
     minimum_episode_s: float = 30.0,
     person: Person = UNKNOWN,
+    attention: bool = False,
 ) -> Iterator[Message]:
-    """All messages of one recording, a Record for each model at the end."""
-    pipeline = Pipeline(classifiers, minimum_episode_s=minimum_episode_s, person=person)
+    """All messages of one recording, a Record for each rhythm model at the end."""
+    pipeline = Pipeline(classifiers, minimum_episode_s=minimum_episode_s, person=person, attention=attention)
     verdicts: list[Verdict] = []
 
     def kept(messages: list[Message]) -> list[Message]:
@@ -307,7 +327,7 @@ def classify(
     for block in recording.blocks():
         yield from kept(pipeline.push(block))
     yield from kept(pipeline.finish())
-    for classifier in classifiers:
+    for classifier in (c for c in classifiers if c.bundle.task == "rhythm"):
         mine = [v for v in verdicts if v.scores.model == classifier.bundle.name]
         yield _record(path, classifier, mine, pipeline.time_s)
 

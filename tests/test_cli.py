@@ -41,7 +41,7 @@ class FakeOptions:
     """Stands for ``session.StreamOptions``; a test holds it against the real one."""
 
     port: str
-    baud: int
+    baud: int | None
     protocol: str
     models: tuple[str, ...]
     duration_s: float | None
@@ -50,8 +50,10 @@ class FakeOptions:
     speed: float
     seed: int
     minimum_episode_s: float
+    board: str | None = None
     samples: bool = False
     person: Person = UNKNOWN
+    attention: bool = False
 
 
 @pytest.fixture
@@ -72,6 +74,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     fake.run_stream, fake.classify_files = run_stream, classify_files
     fake.ignored = lambda models, person: ""
+    fake.rhythm_models = lambda models: list(models)
     monkeypatch.setitem(sys.modules, "ecgedge.session", fake)
     return fake
 
@@ -103,7 +106,7 @@ def test_without_a_command_comes_the_help(capsys: pytest.CaptureFixture[str]) ->
 def test_stream_defaults(session: Any) -> None:
     assert run("stream", "--port", "demo") == 0
     assert session.asked == [
-        FakeOptions("demo", 115200, "auto", ("efficientecg-s",), None, None, None, 1.0, 0, 30.0)
+        FakeOptions("demo", None, "auto", ("efficientecg-s",), None, None, None, 1.0, 0, 30.0)
     ]
 
 
@@ -111,11 +114,11 @@ def test_every_flag_of_stream_arrives(session: Any) -> None:
     words = (
         "stream --port replay:a.csv --baud 9600 --protocol text --model a --model b.json --format jsonl "
         "--duration 90.5 --lead V1 --fs 360 --speed max --seed 7 --min-episode 12 "
-        "--age 71 --sex f"
+        "--age 71 --sex f --attention"
     )
     assert run(*words.split()) == 0
     told = ("replay:a.csv", 9600, "text", ("a", "b.json"), 90.5, "V1", 360.0, math.inf, 7, 12.0)
-    assert session.asked == [FakeOptions(*told, person=Person(71.0, "f"))]
+    assert session.asked == [FakeOptions(*told, person=Person(71.0, "f"), attention=True)]
 
 
 def test_every_flag_of_classify_arrives(session: Any) -> None:
@@ -124,7 +127,7 @@ def test_every_flag_of_classify_arrives(session: Any) -> None:
     ((paths, kwargs),) = session.asked
     sink = kwargs.pop("sink")
     assert type(sink).__name__ == "JsonLinesSink"
-    asked = {"models": ("x",), "fs": 250.0, "lead": "1", "person": Person(None, "m")}
+    asked = {"models": ("x",), "fs": 250.0, "lead": "1", "person": Person(None, "m"), "attention": False}
     assert (paths, kwargs) == (["a.hea", "b.csv"], asked)
 
 
@@ -132,7 +135,7 @@ def test_the_real_session_takes_these_options() -> None:
     real = importlib.import_module("ecgedge.session").StreamOptions
     assert {f.name for f in dataclasses.fields(real)} == {f.name for f in dataclasses.fields(FakeOptions)}
     default = real(port="demo")
-    assert (default.baud, default.protocol, default.models) == (115200, "auto", (cli.DEFAULT_MODEL,))
+    assert (default.baud, default.protocol, default.models) == (None, "auto", cli.DEFAULT_MODELS)
     assert (default.speed, default.seed, default.minimum_episode_s) == (1.0, 0, 30.0)
 
 
@@ -316,9 +319,9 @@ def test_ports_answers(capsys: pytest.CaptureFixture[str]) -> None:
 def test_models_lists_shows_and_verifies(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("models") == 0
     assert capsys.readouterr().out.startswith("efficientecg-s  rhythm  classes N A O ~")
-    assert run("models", "show", cli.DEFAULT_MODEL) == 0
-    assert json.loads(capsys.readouterr().out)["name"] == cli.DEFAULT_MODEL
-    assert run("models", "verify", cli.DEFAULT_MODEL) == 0
+    assert run("models", "show", cli.DEFAULT_MODELS[0]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == cli.DEFAULT_MODELS[0]
+    assert run("models", "verify", cli.DEFAULT_MODELS[0]) == 0
     assert capsys.readouterr().out
     assert run("models", "verify", "no-such-model") == errors.BundleError.exit_code
     one_line(capsys)

@@ -59,7 +59,7 @@ INTERNAL: dict[str, set[str]] = {
     "pipeline": NOUNS | STAGES | {"frontend", "heads", "accounts", "bundle", "classifier", "wire"},
     "greeting": NOUNS | {"wire"},
     "session": NOUNS
-    | {"greeting", "pipeline", "bundle", "classifier", "features", "verdict"}
+    | {"greeting", "pipeline", "heads", "bundle", "classifier", "features", "verdict"}
     | {"ports", "recordings", "wire", "sinks"},
     "sinks": NOUNS | {"recordings"},
     "convert": NOUNS | {"recordings"},
