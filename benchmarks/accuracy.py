@@ -22,7 +22,8 @@ from benchmarks import af_mitdb, pictures, report, rhythm_accuracy
 from benchmarks.heard import letter, listen
 from benchmarks.outcomes import AF, NONE, OUT, curves, outcomes
 from ecgedge.classifier import Classifier
-from ecgedge.datasets.archive import Archive, data_root
+from ecgedge.datasets.archive import data_root
+from ecgedge.datasets.catalogue import open_set
 from ecgedge.recordings import open_recording
 from ecgedge.session import open_models
 
@@ -61,7 +62,7 @@ def ludb_rhythm(words: str) -> str:
 def ludb(root: Path, models: tuple[Classifier, ...], limit: int | None) -> report.Json:
     """AF against the rest on lead II, the window's verdict of each record."""
     said: dict[str, list[tuple[str, float]]] = {m.bundle.name: [] for m in models}
-    with Archive(root, "ludb") as archive, tempfile.TemporaryDirectory() as folder:
+    with open_set(root, "ludb") as archive, tempfile.TemporaryDirectory() as folder:
         table = csv.DictReader(io.StringIO(archive.read("ludb/ludb.csv").decode()))
         rhythms = {row["ID"]: row["Rhythms"] for row in table}
         names = [Path(line).name for line in archive.read("ludb/RECORDS").decode().split()][:limit]

@@ -16,6 +16,7 @@ from benchmarks.heard import BLOCK_S, Delay, Heard, listen
 from benchmarks.outcomes import AF, NONE, OUT, alarms, curves, outcomes, ratio_interval, spread
 from ecgedge.classifier import Classifier
 from ecgedge.datasets.archive import Archive
+from ecgedge.datasets.catalogue import open_set
 from ecgedge.recordings import open_recording
 from ecgedge.recordings.annotations import read_annotations
 from ecgedge.scoring.episodes import (
@@ -249,7 +250,7 @@ def delay_figures(delays: Sequence[Delay]) -> report.Json:
 
 def measure(root: Path, models: tuple[Classifier, ...], limit: int | None = None) -> report.Json:
     """All records, or the first ``limit``."""
-    with tempfile.TemporaryDirectory() as place, Archive(root, "mitdb") as archive:
+    with tempfile.TemporaryDirectory() as place, open_set(root, "mitdb") as archive:
         folder = Path(place)
         names = archive.read("mitdb/RECORDS").decode().split()[:limit]
         unpack(archive, folder, names)

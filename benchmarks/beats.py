@@ -282,7 +282,7 @@ def noise_stress(folder: Path, names: Sequence[str], minutes: float, last: repor
 
 def measure(root: Path, minutes: float, last: report.Json | None) -> report.Json:
     """All figures."""
-    with tempfile.TemporaryDirectory() as name, Archive(root, "mitdb") as records:
+    with tempfile.TemporaryDirectory() as name, open_set(root, "mitdb") as records:
         folder = Path(name)
         names = records.read("mitdb/RECORDS").decode().split()
         for record in names:
@@ -293,7 +293,7 @@ def measure(root: Path, minutes: float, last: report.Json | None) -> report.Json
                 (folder / f"em{suffix}").write_bytes(noises.read(f"nstdb/em{suffix}"))
         out: report.Json = {"window_ms": 150, "mitdb": mitdb(folder, names)}
         print(f"MIT-BIH {out['mitdb']['pooled']}", flush=True)
-        with Archive(root, "ludb") as subjects:
+        with open_set(root, "ludb") as subjects:
             own = folder / "ludb"  # its records are numbered 1 to 200: some have the names of MIT-BIH's
             own.mkdir()
             out["ludb_ii"] = ludb(subjects, own)

@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import report
-from ecgedge.datasets.archive import Archive, data_root
+from ecgedge.datasets.archive import data_root
+from ecgedge.datasets.catalogue import open_set
 from ecgedge.errors import MissingExtraError
 from ecgedge.messages import Episode, Gap, Message, Status
 from ecgedge.ports.sources import RecordingSource
@@ -111,7 +112,7 @@ def replay(record: Path) -> report.Json:
 def measure(root: Path, names: tuple[str, ...] = RECORDS) -> report.Json:
     """Replay the named records."""
     out = {}
-    with Archive(root, "mitdb") as archive, tempfile.TemporaryDirectory() as folder:
+    with open_set(root, "mitdb") as archive, tempfile.TemporaryDirectory() as folder:
         for name in names:
             for suffix in (".hea", ".dat", ".atr"):
                 (Path(folder) / f"{name}{suffix}").write_bytes(archive.read(f"mitdb/{name}{suffix}"))

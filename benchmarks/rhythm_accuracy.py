@@ -6,9 +6,8 @@ A record's decision is the class of the highest mean score; whether the device w
 
 from __future__ import annotations
 
-import zipfile
+import tempfile
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from benchmarks.outcomes import AF, NONE, OUT, alarms, curves, outcomes
 from ecgedge.bundle import list_bundles, open_bundle
 from ecgedge.classifier import Classifier
 from ecgedge.datasets import cinc2017
-from ecgedge.datasets.archive import Archive
+from ecgedge.datasets.catalogue import open_set
 from ecgedge.errors import DataError
 from ecgedge.messages import Record
 from ecgedge.recordings import open_recording
@@ -42,12 +41,12 @@ def bundle_names() -> list[str]:
 
 def classified(root: Path, names: list[str], models: tuple[Classifier, ...]) -> Iterator[list[Heard]]:
     """What the device says of each record, one for each model."""
-    packed = root / "cinc2017.zip"
-    with zipfile.ZipFile(packed) if packed.is_file() else nullcontext() as archive:
-        folder = "training2017" if archive else root / "cinc2017" / "training2017"
+    with open_set(root, "cinc2017") as archive, tempfile.TemporaryDirectory() as folder:
         for name in names:
-            recording = open_recording(f"{folder}/{name}.hea", archive=archive)
-            yield listen(recording, name, models, {})[0]
+            for suffix in (".hea", ".mat"):
+                content = archive.read(f"training2017/{name}{suffix}")
+                (Path(folder) / f"{name}{suffix}").write_bytes(content)
+            yield listen(open_recording(Path(folder) / f"{name}.hea"), name, models, {})[0]
 
 
 def indices(letters: str) -> metrics.Labels:
@@ -138,8 +137,7 @@ def measure(root: Path, models: tuple[Classifier, ...], limit: int | None = None
     names = names[:limit]
     if not names:
         raise DataError("no records to score", "--records 1 or more")
-    with Archive(root, "cinc2017") as archive:
-        labels = {revision: cinc2017.labels(archive, revision) for revision in REVISIONS}
+    labels = {revision: cinc2017.labels_by_record(root, revision) for revision in REVISIONS}
     references = {
         revision: "".join(cinc2017.CLASSES[known[name]] for name in names)
         for revision, known in labels.items()

@@ -20,7 +20,7 @@ from torch import nn
 
 from ecgedge import irregularity, morphology, rpeaks
 from ecgedge.datasets import afdb, cinc2017
-from ecgedge.datasets.archive import Archive, data_root
+from ecgedge.datasets.archive import data_root
 from ecgedge.training.data import condition, inner_split, window_spec
 from ecgedge.training.recipe import Recipe, load
 from ecgedge.windows import Windower
@@ -158,8 +158,7 @@ def main() -> None:
     given = parser.parse_args()
     root, recipe = data_root(given.root), load(RECIPE)
     names, _ = cinc2017.published_split(root)
-    with Archive(root, "cinc2017") as archive:
-        known = cinc2017.labels(archive)
+    known = cinc2017.labels_by_record(root)
     fit_names, inner_names = inner_split(names, [known[n] for n in names], recipe.data.inner_share)
     own, other = afdb_rows(root), cinc_rows(root, fit_names, recipe)
     inner = cinc_rows(root, inner_names, recipe)
