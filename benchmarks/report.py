@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
-import platform
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ecgedge import __version__
+from ecgedge import __version__, machine
 from ecgedge.bundle import FOLDER, list_bundles, open_bundle
 from ecgedge.errors import EcgedgeError
 
@@ -40,30 +38,6 @@ def command(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
         if name not in ("root", "out") and value != parser.get_default(name):
             words.append(f"--{name.replace('_', '-')} {value}")
     return " ".join(words)
-
-
-def machine() -> Json:
-    """The machine as far as figures depend on it."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "cores_used": usable,
-        "load_average": round(os.getloadavg()[0], 2),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-    }
-
-
-def _cpu() -> str:
-    """Name of the processor, or of the board where the processor does not tell."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-        return Path("/proc/device-tree/model").read_text(encoding="utf-8").strip("\0 \n")
-    except OSError:
-        return platform.processor() or "unknown"
 
 
 def model_facts(names: Sequence[str] | None = None) -> Json:
@@ -97,7 +71,7 @@ def write(
         "command": command(parser, given),
         "date": datetime.now(timezone.utc).date().isoformat(),
         "ecgedge": __version__,
-        "machine": machine(),
+        "machine": machine.facts(),
         "models": models,
         "shared": shared_hashes() if models else {},
         "figures": figures,

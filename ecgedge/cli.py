@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ecgedge import __version__, cli_data, cli_files, cli_workbench
+from ecgedge import __version__, cli_bench, cli_data, cli_files, cli_workbench
 from ecgedge.errors import EcgedgeError, RecordingError, UsageError
 
 if TYPE_CHECKING:
@@ -318,6 +318,7 @@ def verify_model(name: Annotated[str, typer.Argument(metavar="NAME|PATH")]) -> N
 cli_files.add_to(app)
 cli_workbench.add_to(app)
 cli_data.add_to(app)
+cli_bench.add_to(app)
 
 
 @contextmanager

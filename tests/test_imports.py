@@ -69,8 +69,12 @@ INTERNAL: dict[str, set[str]] = {
     "cli_files": NOUNS | {"extras", "convert", "plot", "scoring"},
     "cli_workbench": NOUNS | {"extras", "datasets", "training"},
     "cli_data": NOUNS | {"extras", "datasets"},
+    "machine": set(),
+    "bench": NOUNS
+    | {"__init__", "machine", "bundle", "classifier", "golden", "pipeline", "ports", "wire"},
+    "cli_bench": NOUNS | {"bench", "session"},
     "cli": NOUNS
-    | {"cli_data", "cli_files", "cli_workbench"}
+    | {"cli_bench", "cli_data", "cli_files", "cli_workbench"}
     | {"__init__", "session", "sinks", "ports", "bundle", "golden"},
     "datasets": NOUNS | {"__init__", "recordings"},
     "models": NOUNS,
@@ -89,6 +93,7 @@ EXTERNAL: dict[str, set[str]] = {
     "sinks": {"rich"},
     "cli": {"typer"},
     "cli_files": {"typer"},
+    "cli_bench": {"typer"},
     "cli_data": {"typer"},
     "cli_workbench": {"typer", "matplotlib"},
     "extras": set(),
