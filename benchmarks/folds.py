@@ -76,10 +76,9 @@ def lines(result: report.Json) -> list[str]:
         mean = f"{spread['mean']:.3f} ± {spread['sd']:.3f}"
         rows.append([words, *each, mean, interval(found["pooled"], key)])
     text = (
-        f"`{found['recipe']}` without teachers, {found['epochs']} epochs, fitted {len(found['folds'])} times, each "
-        f"time scored on the part of the {found['pooled']['records']} training records that was left "
-        "out. ± is the sample standard deviation over the folds. Brackets: 95 % bootstrap interval over all "
-        "records."
+        f"`{found['recipe']}` without teachers, {found['epochs']} epochs, fitted {len(found['folds'])} times "
+        f"and scored on the part of the {found['pooled']['records']} training records that was left out. ± "
+        "is the sample standard deviation over the folds. Brackets: 95 % bootstrap interval over all records."
     )
     heads = ["", *(f"fold {one['fold']}" for one in found["folds"]), "mean", "all together"]
     return [*prose(text), "", *table(heads, rows), "", *source(result)]
