@@ -12,7 +12,9 @@ from ecgedge.errors import UsageError
 from ecgedge.extras import needed
 
 _ROOT = typer.Option("--root", metavar="DIR", help="Folder with the data sets. [ECGEDGE_DATA]")
-_SET = typer.Option("--data", metavar="NAME", help="Data set. [the one of the model's task]")
+_SET = typer.Option(
+    "--data", metavar="NAME", help="Data set, of rhythm models cinc2017 or mitdb. [the first of the task]"
+)
 _SPLIT = typer.Option(
     "--split",
     metavar="NAME",

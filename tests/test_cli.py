@@ -295,11 +295,27 @@ def test_train_calls_the_workbench(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert run("train", "dualnet-s", "--root", str(tmp_path), "--out", "o") == 0
     words = ("--devices", "2", "--precision", "bf16", "--workers", "3", "--threads", "1")
     assert run("train", "dualnet-s", *words) == 0
+    assert run("train", "dualnet-s", "--seed", "3", "--fold", "2/5") == 0
     plain = {"workers": 0, "devices": "auto", "precision": "32"}
     assert calls == [
         (("dualnet-s", tmp_path, Path("o"), None), plain),
         (("dualnet-s", None, Path("runs"), 1), {"workers": 3, "devices": 2, "precision": "bf16"}),
+        (("dualnet-s", None, Path("runs"), None), {**plain, "seed": 3, "fold": "2/5"}),
     ]
+
+
+def test_seeds_and_folds_of_a_task_that_has_none_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("lightning", reason="needs the extra 'train'")
+    from ecgedge.training import tasks
+
+    for name, task in tasks.TASKS.items():
+        monkeypatch.setitem(tasks.TASKS, name, dataclasses.replace(task, run="recipe", varied=False))
+    assert run("train", "dualnet-s", "--fold", "2/5") == 2
+    assert capsys.readouterr().err.startswith(
+        "ecgedge: --fold with recipe dualnet-s; expected a recipe for rhythm"
+    )
 
 
 @pytest.mark.parametrize("words", [("--devices", "0"), ("--devices", "x"), ("--precision", "8")])
