@@ -162,7 +162,7 @@ def _errors(ending: str, parts: list[Floats], labels: Labels, cases: str) -> dic
 
 def _tell(done: int, records: int) -> None:
     """Keep a line on a terminal up to date."""
-    if sys.stderr.isatty() and (done % 20 == 0 or done == records):
+    if sys.stderr.isatty() and (done % max(1, records // 50) == 0 or done == records):
         end = "\r\x1b[K" if done == records else ""
         print(f"\r\x1b[Krecord {done}/{records}{end}", end="", file=sys.stderr, flush=True)
 
