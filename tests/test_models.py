@@ -19,7 +19,7 @@ from ecgedge.training.data import input_list
 from ecgedge.training.module import WindowClassifier
 
 RECIPES = sorted(path.stem for path in recipes.RECIPES.glob("*.toml"))
-CONVOLUTIONAL = [name for name in RECIPES if recipes.load(name).architecture == "efficientecg"]
+CONVOLUTIONAL = [name for name in RECIPES if recipes.read_table(name)[0]["architecture"] == "efficientecg"]
 DUALNET = [name for name in RECIPES if name.startswith("dualnet")]
 PARAMETERS = {
     "efficientecg-xs": 46_605,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-ARCHITECTURES = ("efficientecg", "efficientecg-fused", "dualnet")
+ARCHITECTURES = ("efficientecg", "efficientecg-fused", "dualnet", "danet", "danet-h", "danet-cnn", "ecg-sl")
 
 
 def _parts(architecture: str) -> tuple[Callable[..., nn.Module], Callable[..., Any], set[str]]:
@@ -28,6 +28,14 @@ def _parts(architecture: str) -> tuple[Callable[..., nn.Module], Callable[..., A
         from ecgedge.models.dualnet import DualNet, DualNetConfig, sized
 
         return DualNet, sized, {"size"} | set(DualNetConfig.__dataclass_fields__)
+    if architecture in ("danet", "danet-h", "danet-cnn"):
+        from ecgedge.models.danet import NETS, DanetConfig
+
+        return NETS[architecture], DanetConfig, set(DanetConfig.__dataclass_fields__)
+    if architecture == "ecg-sl":
+        from ecgedge.models.ecg_sl import EcgSl, EcgSlConfig
+
+        return EcgSl, EcgSlConfig, set(EcgSlConfig.__dataclass_fields__)
     raise DataError(f"architecture {architecture!r}", f"one of {list(ARCHITECTURES)}")
 
 

@@ -1,0 +1,182 @@
+"""Beats in a row -> a class for each, or one for all of them: after ECG-SL.
+
+The structure is that of Yu, Yang and Sano (arXiv 2310.00818): a six-layer convolutional encoder makes one
+embedding of each beat, a transformer encoder relates the beats, attention pools them where the whole row gets
+one class. Sizes are our own, and so is this: RR figures stand beside each embedding, and norms are batch
+norms behind projections, in place of layer norms, since they vanish into the int8 convolutions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+POOLINGS = ("none", "attention", "mean")
+
+
+@dataclass(frozen=True)
+class EcgSlConfig:
+    """Sizes of the net."""
+
+    beats: int = 16
+    """Places in a window."""
+    samples: int = 80
+    """Of a beat's segment."""
+    classes: int = 4
+    emit: tuple[int, ...] = (6, 14)
+    """First place that gets a class, and one past the last; of no matter with a pooling."""
+    figures: int = 8
+    """Of the RR intervals around a beat."""
+    intervals: bool = True
+    """False: the net does without them."""
+    channels: tuple[int, ...] = (16, 24, 24, 32, 32)
+    """Of the encoder's convolutions but the last, whose are ``width``."""
+    width: int = 32
+    """Of an embedding."""
+    layers: int = 2
+    heads: int = 4
+    feedforward: int = 64
+    dropout: float = 0.1
+    pooling: str = "none"
+    """``none``: a class for each beat; ``attention`` or ``mean``: one for the window."""
+
+    def __post_init__(self) -> None:
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling {self.pooling!r}, not one of {POOLINGS}")
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} of {self.heads} heads")
+        first, last = self.emit if self.pooling == "none" else (0, self.beats)
+        if not 0 <= first < last <= self.beats:
+            raise ValueError(f"emit {self.emit} of {self.beats} beats")
+
+
+def _convolution(into: int, out: int, kernel: int, stride: int = 1, pad: int = 0) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(into, out, (1, kernel), (1, stride), (0, pad), bias=False), nn.BatchNorm2d(out)
+    )
+
+
+class BeatEncoder(nn.Module):
+    """Six convolutions: five of stride 2, and one over what is left of the beat."""
+
+    def __init__(self, samples: int, channels: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        into, self.left = 2, samples
+        for out in channels:
+            blocks += [_convolution(into, out, 5, 2, 2), nn.ReLU()]
+            into, self.left = out, (self.left + 1) // 2
+        blocks.append(_convolution(into, width, self.left))
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, beats: Tensor) -> Tensor:
+        """Map segments and deviations (batch, 2, beats, samples) to (batch, width, beats, 1)."""
+        out: Tensor = self.blocks(beats)
+        return out
+
+
+class BeatDecoder(nn.Module):
+    """The encoder mirrored, with transposed convolutions; used in pre-training only."""
+
+    def __init__(self, samples: int, channels: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        sizes = [samples]
+        for _ in channels:
+            sizes.append((sizes[-1] + 1) // 2)
+        blocks: list[nn.Module] = [nn.ConvTranspose2d(width, channels[-1], (1, sizes[-1])), nn.ReLU()]
+        outs = (2, *channels[:-1])
+        for k in reversed(range(len(channels))):
+            odd = sizes[k] - 2 * sizes[k + 1] + 1  # 0 or 1 more than the transposed convolution gives
+            blocks.append(nn.ConvTranspose2d(channels[k], outs[k], (1, 5), (1, 2), (0, 2), (0, odd)))
+            blocks.append(nn.ReLU() if k else nn.Identity())
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Map (batch, width, beats, 1) to segments and deviations (batch, 2, beats, samples)."""
+        out: Tensor = self.blocks(embeddings)
+        return out
+
+
+class BeatLayer(nn.Module):
+    """Transformer layer over beats; no tensor has more than four dimensions."""
+
+    def __init__(self, width: int, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (_convolution(width, width, 1) for _ in range(3))
+        self.project = _convolution(width, width, 1)
+        self.widen = _convolution(width, feedforward, 1)
+        self.narrow = _convolution(feedforward, width, 1)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (batch, width, beats, 1) to the same shape."""
+        shape = (x.shape[0], self.heads, x.shape[1] // self.heads, x.shape[2])
+        query, key, value = (part(x).reshape(shape) for part in (self.query, self.key, self.value))
+        logits = query.transpose(2, 3) @ key * shape[2] ** -0.5
+        attended = value @ self.dropout(logits.softmax(dim=3)).transpose(2, 3)
+        x = x + self.dropout(self.project(attended.reshape(x.shape)))
+        out: Tensor = x + self.dropout(self.narrow(torch.relu(self.widen(x))))
+        return out
+
+
+class AttentionPooling(nn.Module):
+    """Mean of the tokens, weighted by softmax(v . tanh(W h))."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(width, width, 1)
+        self.score = nn.Conv2d(width, 1, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, width, beats, 1) to (batch, width)."""
+        weights = self.score(torch.tanh(self.inner(x))).softmax(dim=2)
+        out: Tensor = (x * weights).sum(dim=(2, 3))
+        return out
+
+
+class EcgSl(nn.Module):
+    """Windows of beats -> logits."""
+
+    def __init__(self, config: EcgSlConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.inputs = ("segments", "deviations", "intervals") if c.intervals else ("segments", "deviations")
+        self.encoder = BeatEncoder(c.samples, c.channels, c.width)
+        self.figures = (
+            nn.Sequential(_convolution(1, c.width, c.figures), nn.ReLU(), nn.Conv2d(c.width, c.width, 1))
+            if c.intervals
+            else None
+        )
+        self.position = nn.Parameter(0.1 * torch.randn(1, c.width, c.beats, 1))
+        self.layers = nn.Sequential(
+            *(BeatLayer(c.width, c.heads, c.feedforward, c.dropout) for _ in range(c.layers))
+        )
+        self.pool = AttentionPooling(c.width) if c.pooling == "attention" else None
+        self.dropout = nn.Dropout(c.dropout)
+        self.head = nn.Sequential(nn.Conv2d(c.width, c.width, 1), nn.ReLU(), nn.Conv2d(c.width, c.classes, 1))
+
+    def embed(self, segments: Tensor, deviations: Tensor) -> Tensor:
+        """Embeddings of beats (batch, 1, beats, samples), shape (batch, width, beats, 1)."""
+        out: Tensor = self.encoder(torch.cat((segments, deviations), dim=1))
+        return out
+
+    def relate(self, embeddings: Tensor, intervals: Tensor | None = None) -> Tensor:
+        """Tokens that know of each other, of embeddings and RR figures (batch, 1, beats, figures)."""
+        x = embeddings + self.position
+        if self.figures is not None:
+            x = x + self.figures(intervals)
+        out: Tensor = self.layers(x)
+        return out
+
+    def forward(self, segments: Tensor, deviations: Tensor, intervals: Tensor | None = None) -> Tensor:
+        """Logits (batch, reported beats, classes); with a pooling, (batch, classes)."""
+        x = self.relate(self.embed(segments, deviations), intervals)
+        if self.config.pooling == "none":
+            told: Tensor = self.head(self.dropout(x[:, :, self.config.emit[0] : self.config.emit[1]]))
+            return told.squeeze(3).transpose(1, 2)
+        pooled = self.pool(x) if self.pool is not None else x.mean(dim=(2, 3))
+        out: Tensor = self.head(self.dropout(pooled)[:, :, None, None])
+        return out.flatten(1)

@@ -1,0 +1,241 @@
+"""The recipe of a net that reads beats in a row and tells a class of each, or of minute or recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ecgedge.beat_windows import INTERVALS, KINDS, BeatSpec
+from ecgedge.conditioning import check_spec
+from ecgedge.errors import BundleError, DataError
+from ecgedge.training.recipe import fill, read_table
+
+TASK = "beats"
+ARCHITECTURE = "ecg-sl"
+CLASSES = {
+    "mitdb": ("N", "S", "V", "F"),
+    "cinc2017": ("N", "A", "O", "~"),
+    "ptbxl": ("NORM", "MI", "STTC", "CD", "HYP"),
+    "apnea-ecg": ("N", "A"),
+}
+"""What is told, by data set: of each beat (``mitdb``), of a recording, of a minute (``apnea-ecg``)."""
+SEVERAL = {"ptbxl"}
+"""Sets whose recordings may have several classes, or none."""
+PER_BEAT = {"mitdb"}
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """Windows of beats, see ``beat_windows.BeatSpec``; ``clip`` in standard deviations."""
+
+    beats: int
+    emit: list[int]
+    before_s: float
+    after_s: float
+    template_beats: int
+    rhythm_beats: int
+    clip: float
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which recordings.
+
+    ``leads`` are learned from, each as a recording of its own (numbers or names); the first one is scored.
+    ``inner`` are recordings of the training list kept for choosing, ``inner_share`` is their share where
+    they are many. ``label_share`` is the part of the training windows whose labels are used, spread evenly.
+    ``weak``: so many recordings of CinC 2017 that rules tell the beats of (see ``weak``), for ``mitdb``.
+    """
+
+    set: str
+    leads: list[int | str] = field(default_factory=lambda: [0])
+    inner: list[str] = field(default_factory=list)
+    inner_share: float = 0.0
+    label_share: float = 1.0
+    weak: int = 0
+
+
+@dataclass(frozen=True)
+class PretrainingOptions:
+    """The two stages without labels: single beats, then masked beats among others.
+
+    They are run where their epochs are above 0, on the training windows and on ``records`` recordings of the
+    CinC 2017 training list. ``masked`` is the share of the beats that stage 2 hides.
+    """
+
+    beat_epochs: int
+    masked_epochs: int
+    peak_rate: float = 0.002
+    masked: float = 0.25
+    records: int = 2000
+
+
+@dataclass(frozen=True)
+class OptimiserOptions:
+    """How the loss is brought down; ``class_weights`` in the order of the classes."""
+
+    epochs: int
+    batch: int
+    peak_rate: float
+    weight_decay: float
+    label_smoothing: float
+    class_weights: list[float]
+    ema_decay: float
+
+
+@dataclass(frozen=True)
+class AugmentationOptions:
+    """Strengths, see ``augment``: in standard deviations of the template, natural logarithms, or shares."""
+
+    gain: float = 0.0
+    polarity: float = 0.0
+    noise: float = 0.0
+    wander: float = 0.0
+    shift: float = 0.0
+    interval: float = 0.0
+    rate: float = 0.0
+    height: float = 0.0
+
+
+@dataclass(frozen=True)
+class BeatRecipe:
+    """A whole recipe; ``net`` leaves out what the window says (beats, samples, emit, figures, classes)."""
+
+    name: str
+    task: str
+    architecture: str
+    seed: int
+    net: dict[str, Any]
+    preprocessing: dict[str, Any]
+    window: WindowOptions
+    data: DataOptions
+    optimiser: OptimiserOptions
+    pretraining: PretrainingOptions = PretrainingOptions(0, 0)
+    augmentation: AugmentationOptions = AugmentationOptions()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the logits stand for."""
+        return CLASSES[self.data.set]
+
+    @property
+    def per_beat(self) -> bool:
+        """Whether each beat has a class of its own."""
+        return self.data.set in PER_BEAT
+
+    @property
+    def spec(self) -> BeatSpec:
+        """The windows for the frontend."""
+        w = self.window
+        return BeatSpec(
+            self.preprocessing["rate_hz"],
+            w.beats,
+            (w.emit[0], w.emit[1]),
+            w.before_s,
+            w.after_s,
+            w.template_beats,
+            w.rhythm_beats,
+        )
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """What the net takes, as ``beat_windows.make_inputs`` wants it; shapes (1, beats, columns)."""
+        names = [kind.removeprefix("beat-") for kind in KINDS]
+        clips = (self.window.clip, self.window.clip, 1.0)
+        rows = zip(names, KINDS, clips, strict=True)
+        every = [
+            {"name": name, "kind": kind, "shape": [1, *self.spec.shape(kind)], "clip": clip}
+            for name, kind, clip in rows
+        ]
+        return every if self.net.get("intervals", True) else every[:2]
+
+
+_TABLES = {
+    "window": WindowOptions,
+    "data": DataOptions,
+    "optimiser": OptimiserOptions,
+    "pretraining": PretrainingOptions,
+    "augmentation": AugmentationOptions,
+}
+
+
+def load(name_or_path: str) -> BeatRecipe:
+    """Read a shipped recipe by name, or any recipe by path.
+
+    Raises
+    ------
+    DataError
+        If it cannot be found or read, has a key unknown or missing, or a value that cannot be.
+    """
+    return from_table(*read_table(name_or_path))
+
+
+def from_table(table: dict[str, Any], where: str) -> BeatRecipe:
+    """Make a recipe of nested tables; ``where`` names the file in errors."""
+    inner: dict[str, Any] = {
+        key: fill(kind, table[key], f"{where} [{key}]")
+        for key, kind in _TABLES.items()
+        if isinstance(table.get(key), dict)
+    }
+    made: BeatRecipe = fill(BeatRecipe, {**table, **inner}, where)
+    _check(made, where)
+    return replace(made, net=_whole(made))
+
+
+def _whole(recipe: BeatRecipe) -> dict[str, Any]:
+    """The options of the net with those that follow from window and data."""
+    given: dict[str, Any] = {
+        "beats": recipe.window.beats,
+        "samples": recipe.spec.samples,
+        "figures": len(INTERVALS),
+        "classes": len(recipe.classes),
+    }
+    if recipe.per_beat:
+        given["emit"] = list(recipe.window.emit)
+    return {**recipe.net, **given}
+
+
+def _check(recipe: BeatRecipe, where: str) -> None:
+    """Refuse values that no run can use."""
+    d, o, p, w = recipe.data, recipe.optimiser, recipe.pretraining, recipe.window
+    a = recipe.augmentation
+    right = {
+        f"task = {recipe.task!r}": (recipe.task == TASK, repr(TASK)),
+        f"architecture = {recipe.architecture!r}": (recipe.architecture == ARCHITECTURE, ARCHITECTURE),
+        f"[data] set = {d.set!r}": (d.set in CLASSES, f"one of {list(CLASSES)}"),
+        f"[data] leads = {d.leads}": (bool(d.leads), "one or more"),
+        f"[data] inner = {d.inner}, inner_share = {d.inner_share}": (
+            not (d.inner and d.inner_share) and 0 <= d.inner_share <= 0.5,
+            "names of recordings, or a share of them up to 0.5",
+        ),
+        f"[data] label_share = {d.label_share}": (0 < d.label_share <= 1, "above 0 up to 1"),
+        f"[data] weak = {d.weak}": (d.weak >= 0 and (d.set in PER_BEAT or not d.weak), "0, or set mitdb"),
+        f"[window] emit = {w.emit}": (len(w.emit) == 2, "the first place, and one past the last"),
+        f"[window] clip = {w.clip}": (w.clip > 0, "above 0"),
+        f"[optimiser] epochs = {o.epochs}, batch = {o.batch}": (o.epochs > 0 and o.batch > 0, "above 0"),
+        f"[pretraining] {p}": (
+            min(p.beat_epochs, p.masked_epochs, p.records) >= 0 and 0 < p.masked < 1,
+            "epochs and records of 0 or more, a share between 0 and 1",
+        ),
+        f"[augmentation] {a}": (
+            all(value >= 0 for value in vars(a).values()) and max(a.polarity, a.shift) <= 1,
+            "0 or more, shares up to 1",
+        ),
+        f"[net] pooling = {recipe.net.get('pooling', 'none')!r}": (
+            d.set not in CLASSES or (recipe.net.get("pooling", "none") == "none") == recipe.per_beat,
+            "none where each beat has a class, attention or mean where it has not",
+        ),
+    }
+    if d.set in CLASSES:
+        right[f"[optimiser] class_weights = {o.class_weights}"] = (
+            len(o.class_weights) == len(recipe.classes),
+            f"one for each of {list(recipe.classes)}",
+        )
+    for found, (fine, expected) in right.items():
+        if not fine:
+            raise DataError(f"recipe {where}: {found}", expected)
+    try:
+        check_spec(recipe.preprocessing)
+        _ = recipe.spec
+    except (BundleError, TypeError, ValueError) as error:
+        raise DataError(f"recipe {where} [preprocessing] or [window]: {error}") from None

@@ -1,0 +1,193 @@
+"""What a recipe of beats learns from: recordings of its data set, or pieces of them, as windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgedge.datasets import apnea, cinc2017, mitdb, ptbxl
+from ecgedge.errors import DataError
+from ecgedge.training.beats.data import NONE, BeatSet, find_beats, match, rows_of, stack, windows_of
+from ecgedge.training.beats.recipe import SEVERAL
+from ecgedge.training.beats.weak import by_rules, telling
+from ecgedge.training.data import inner_split
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ecgedge.beat_windows import BeatWindow
+    from ecgedge.datasets.record import Record
+    from ecgedge.messages import Beat, Floats
+    from ecgedge.recordings.annotations import Annotation
+    from ecgedge.training.beats.recipe import BeatRecipe
+
+SHORTEST_S = 2.0
+"""A shorter piece holds no rhythm."""
+FOLDS = {"fit": {str(k) for k in range(1, 9)}, "inner": {"9"}}
+"""Of PTB-XL, as its authors recommend; the tenth is for the final table."""
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A lead of a recording, or a part of one, with what is told of it."""
+
+    signal: Floats
+    """Shape (n,)."""
+    rate_hz: float
+    told: tuple[Annotation, ...] | list[int]
+    """Marks of beats; or what a window's row of labels is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sets:
+    """Windows to fit on, to choose by, and to learn from without labels."""
+
+    fit: BeatSet
+    inner: BeatSet
+    unlabelled: BeatSet
+
+
+def load_sets(root: Path, plan: BeatRecipe) -> Sets:
+    """Read what a recipe asks for, each of its leads; inner windows are of the first lead.
+
+    Raises
+    ------
+    DataError
+        For a set or record that is missing or damaged, or inner records that are not there.
+    """
+    fit_names, inner_names = names_of(root, plan)
+    fit = BeatSet.join(
+        [windows(pieces(root, plan, fit_names, lead), plan) for lead in range(len(plan.data.leads))]
+    )
+    inner = windows(pieces(root, plan, inner_names, 0), plan)
+    if not len(fit) or not len(inner):
+        raise DataError(f"{len(fit)} windows to fit on, {len(inner)} to choose by", "some of each")
+    borrowed, rhythms = _cinc(root, plan, max(plan.data.weak, _wanted(plan)))
+    unlabelled = BeatSet.join([fit, borrowed])
+    if plan.data.label_share < 1:
+        fit = fit.take(np.arange(0, len(fit), round(1 / plan.data.label_share)))
+    if plan.data.weak:
+        fit = BeatSet.join([fit, _weak(borrowed, rhythms, plan)])
+    return Sets(fit, inner, unlabelled)
+
+
+def _wanted(plan: BeatRecipe) -> int:
+    """Recordings of CinC 2017 that pre-training takes."""
+    p = plan.pretraining
+    return p.records if p.beat_epochs or p.masked_epochs else 0
+
+
+def names_of(root: Path, plan: BeatRecipe) -> tuple[set[str], set[str]]:
+    """Names of the recordings to fit on and to choose by, or folds of PTB-XL.
+
+    Raises
+    ------
+    DataError
+        If the recipe names inner recordings that the training list has not.
+    """
+    d = plan.data
+    if d.set == "ptbxl":
+        return FOLDS["fit"], FOLDS["inner"]
+    if d.set == "mitdb":
+        training = mitdb.inter_patient_split(root)[0]
+    elif d.set == "cinc2017":
+        training = cinc2017.published_split(root)[0]
+    else:
+        training = apnea.released(root)
+    if odd := sorted(set(d.inner) - set(training)):
+        raise DataError(f"recipe {plan.name}: inner recordings {odd}", f"some of {len(training)} of {d.set}")
+    if d.inner:
+        return set(training) - set(d.inner), set(d.inner)
+    known = cinc2017.labels_by_record(root) if d.set == "cinc2017" else dict.fromkeys(training, 0)
+    fit, inner = inner_split(training, [known[name] for name in training], d.inner_share)
+    return set(fit), set(inner)
+
+
+def pieces(root: Path, plan: BeatRecipe, names: set[str], lead: int) -> Iterator[Piece]:
+    """Pieces of the named recordings; ``lead`` counts those of the recipe."""
+    which = plan.data.leads[lead]
+    for record in _RECORDS[plan.data.set](root, sorted(names)):
+        if plan.data.set != "ptbxl" or record.labels["fold"][0] in names:
+            yield from _cut(record, record.lead(which), plan)
+
+
+_RECORDS: dict[str, Callable[[Path, list[str]], Iterable[Record]]] = {
+    "mitdb": mitdb.records,
+    "cinc2017": cinc2017.records,
+    "ptbxl": lambda root, _: ptbxl.records(root),
+    "apnea-ecg": apnea.records,
+}
+
+
+def _cut(record: Record, signal: Floats, plan: BeatRecipe) -> Iterator[Piece]:
+    """A recording as pieces of which one thing is told."""
+    if plan.per_beat:
+        yield Piece(signal, record.rate_hz, record.beats())
+    elif plan.data.set == "cinc2017":
+        yield Piece(signal, record.rate_hz, [cinc2017.class_of(record)])
+    elif plan.data.set == "ptbxl":
+        told = record.labels["superclass"]
+        yield Piece(signal, record.rate_hz, [int(name in told) for name in plan.classes])
+    else:
+        for begin, letter in apnea.minutes(record):
+            minute = signal[begin : begin + round(60 * record.rate_hz)]
+            yield Piece(minute, record.rate_hz, [plan.classes.index(letter)])
+
+
+def windows(found: Iterable[Piece], plan: BeatRecipe) -> BeatSet:
+    """All windows of all pieces; a piece of less than ``SHORTEST_S`` has none."""
+    cut, rows = [], []
+    for piece in found:
+        if piece.signal.size < SHORTEST_S * piece.rate_hz:
+            continue
+        signal = np.nan_to_num(piece.signal)
+        beats = find_beats(signal, piece.rate_hz)
+        part = windows_of(signal, piece.rate_hz, plan.spec, plan.preprocessing, beats)
+        cut.append(part)
+        rows.append(_rows(piece, part, beats, plan))
+    return stack(cut, rows, plan.spec, plan.window.clip)
+
+
+def _rows(piece: Piece, part: list[BeatWindow], beats: list[Beat], plan: BeatRecipe) -> npt.NDArray[np.int8]:
+    """What is told of a piece's windows, a row each."""
+    if isinstance(piece.told, list):
+        return np.tile(np.array(piece.told, dtype=np.int8), (len(part), 1))
+    return rows_of(part, match(beats, piece.told, piece.rate_hz), plan.spec)
+
+
+def _cinc(root: Path, plan: BeatRecipe, most: int) -> tuple[BeatSet, str]:
+    """Windows of up to ``most`` recordings of CinC 2017's training list, without labels, and their rhythms.
+
+    They are spread evenly over the list.
+    """
+    names, _ = cinc2017.published_split(root)
+    found: list[Piece] = []
+    rhythms = ""
+    if most:
+        chosen = names[:: max(1, len(names) // most)][:most]
+        for record in cinc2017.records(root, chosen):
+            rhythms += cinc2017.CLASSES[cinc2017.class_of(record)]
+            found.append(Piece(record.lead(), record.rate_hz, [NONE] * _columns(plan)))
+    return windows(found, plan), rhythms
+
+
+def _columns(plan: BeatRecipe) -> int:
+    """Of a window's row of labels."""
+    if plan.per_beat:
+        return plan.spec.reported
+    return len(plan.classes) if plan.data.set in SEVERAL else 1
+
+
+def _weak(borrowed: BeatSet, rhythms: str, plan: BeatRecipe) -> BeatSet:
+    """Recordings with other beats than N by the rules, and as many normal ones and ones in AF beside."""
+    borrowed.labels = by_rules(borrowed, rhythms, plan.spec)
+    kept = telling(borrowed.labels, borrowed.records)
+    share = max(1, int(kept.sum() / 2))
+    for letter in "NA":
+        mine = np.flatnonzero(np.array(list(rhythms))[borrowed.records] == letter)
+        kept[mine[:: max(1, len(mine) // share)][:share]] = True
+    return borrowed.take(kept)
