@@ -6,6 +6,7 @@ in calibration.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import nn
 
 from ecgedge.errors import EcgedgeError
 from ecgedge.models.axial import AxialAttention
+from ecgedge.models.ecg_sl import BeatLayer
 from ecgedge.models.signal_encoder import EncoderLayer
 from export.quiet import silent
 
@@ -53,7 +55,7 @@ ATTENTION = Limits(0.97, 0.015)
 def limits(net: nn.Module) -> Limits:
     """Which of the three rows of the table a net belongs to."""
     kinds = {type(module) for module in net.modules()}
-    if kinds & {AxialAttention, EncoderLayer}:
+    if kinds & {AxialAttention, BeatLayer, EncoderLayer}:
         return ATTENTION
     return RECURRENT if nn.LSTM in kinds or len(net.inputs) > 1 else CONVOLUTIONAL  # type: ignore[arg-type]
 
@@ -75,19 +77,41 @@ def inputs_by_name(run: Interpreter) -> dict[str, dict[str, Any]]:
     }
 
 
+def outputs_by_name(run: Interpreter, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The model's outputs by the names that the net gives them, in the net's order.
+
+    The converter forgets the names and numbers the outputs, and the model may list them in another order.
+    """
+    in_order = sorted(
+        run.get_output_details(), key=lambda detail: int(str(detail["name"]).rpartition(":")[2] or 0)
+    )
+    return dict(zip(names, in_order, strict=True))
+
+
 def logits(model: bytes, windows: Windows) -> Floats:
     """Logits (n, classes) of a float or int8 model, by the interpreter that ships."""
+    return outputs(model, windows, ("logits",))["logits"]
+
+
+def outputs(model: bytes, windows: Windows, names: Sequence[str]) -> dict[str, Floats]:
+    """What a float or int8 model gives for each window, (n, values), by the interpreter that ships.
+
+    Parameters
+    ----------
+    names : of all outputs, in the order in which the net gives them
+    """
     run = interpreter(model)
-    inside, outside = inputs_by_name(run), run.get_output_details()[0]
-    out = []
+    inside, outside = inputs_by_name(run), outputs_by_name(run, names)
+    out: dict[str, list[Floats]] = {name: [] for name in outside}
     for k in range(len(next(iter(windows.values())))):
         for name, detail in inside.items():
             run.set_tensor(detail["index"], _quantised(windows[name][k], detail).reshape(detail["shape"]))
         run.invoke()
-        values = run.get_tensor(outside["index"]).reshape(-1).astype(np.float64)
-        scale, zero_point = outside["quantization"]
-        out.append((values - zero_point) * scale if scale else values)
-    return np.array(out)
+        for name, detail in outside.items():
+            values = run.get_tensor(detail["index"]).reshape(-1).astype(np.float64)
+            scale, zero_point = detail["quantization"]
+            out[name].append((values - zero_point) * scale if scale else values)
+    return {name: np.array(rows) for name, rows in out.items()}
 
 
 def _quantised(values: npt.NDArray[np.float32], detail: dict[str, Any]) -> npt.NDArray[Any]:

@@ -14,10 +14,11 @@ from ai_edge_litert.interpreter import Interpreter
 
 from ecgedge.bundle import SCHEMA, Bundle, check_manifest
 from ecgedge.classifier import Classifier
+from ecgedge.datasets import cinc2017
 from ecgedge.golden import first_inputs
 from ecgedge.ports.patient import RATE_HZ, UV_PER_COUNT, SimulatedPatient
 from ecgedge.training.recipe import Recipe
-from export.gate import inputs_by_name, interpreter
+from export.gate import inputs_by_name, interpreter, outputs_by_name
 
 NOTICE = "Not a medical device. For research, education and prototyping only; not for diagnosis."
 LICENCE = "Apache-2.0 (model weights); trained on data under ODC-BY 1.0, see data"
@@ -33,11 +34,30 @@ DATA = {
 }
 
 
+@dataclass(frozen=True)
+class Described:
+    """What is known of a model before it is converted."""
+
+    name: str
+    task: str
+    classes: list[str]
+    words: dict[str, str]
+    """A verdict for each class."""
+    inputs: dict[str, dict[str, Any]]
+    """By name, all keys that the manifest has beside those of the tensor."""
+    outputs: dict[str, str]
+    """Kind of each output by its name, in the order in which the net gives them."""
+    window: dict[str, Any]
+    preprocessing: dict[str, Any]
+    data: dict[str, str]
+    golden_s: float
+    """Seconds of synthesised signal that hold a whole window."""
+
+
 @dataclass
 class Facts:
     """What the earlier steps found out."""
 
-    classes: list[str]
     temperature: float
     thresholds: dict[str, float]
     parameters: int
@@ -59,53 +79,72 @@ def _described(content: bytes) -> dict[str, Any]:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def _inputs(recipe: Recipe, run: Interpreter) -> list[dict[str, Any]]:
-    """The recipe's inputs with the model's tensors, in the model's order."""
-    described = {entry["name"]: entry for entry in recipe.inputs}
+def _outputs(described: Described, run: Interpreter) -> list[dict[str, Any]]:
+    """The outputs with the model's tensors, in the model's order, which need not be the net's."""
+    names = {d["index"]: name for name, d in outputs_by_name(run, described.outputs).items()}
     return [
-        {**described[name], **_tensor(detail), "clip": recipe.window.clip, "padding": "zeros-right"}
-        for name, detail in inputs_by_name(run).items()
+        {"name": names[d["index"]], "kind": described.outputs[names[d["index"]]], **_tensor(d)}
+        for d in run.get_output_details()
     ]
 
 
-def make(recipe: Recipe, model: bytes, facts: Facts) -> Bundle:
-    """Build the whole bundle in memory, golden vectors made by the device's own code."""
+def of_rhythm(recipe: Recipe) -> Described:
+    """A rhythm model, as its recipe tells."""
     window = recipe.window
-    run = interpreter(model)
-    manifest: dict[str, Any] = {
-        "schema": SCHEMA,
-        "name": recipe.name,
-        "version": "1",
-        "task": recipe.task,
-        "classes": facts.classes,
-        "words": WORDS,
-        "inputs": _inputs(recipe, run),
-        "outputs": [{"name": "logits", "kind": "logits", **_tensor(run.get_output_details()[0])}],
-        "window": {
+    every = {"clip": window.clip, "padding": "zeros-right"}
+    return Described(
+        name=recipe.name,
+        task=recipe.task,
+        classes=list(cinc2017.CLASSES),
+        words=WORDS,
+        inputs={entry["name"]: {**entry, **every} for entry in recipe.inputs},
+        outputs={"logits": "logits"},
+        window={
             "rate_hz": recipe.preprocessing["rate_hz"],
             "length_s": window.length_s,
             "hop_s": window.hop_s,
             "minimum_s": window.minimum_s,
         },
-        "preprocessing": recipe.preprocessing,
+        preprocessing=recipe.preprocessing,
+        data=DATA,
+        golden_s=window.length_s + 1.0,
+    )
+
+
+def make(described: Described, model: bytes, facts: Facts) -> Bundle:
+    """Build the whole bundle in memory, golden vectors made by the device's own code."""
+    run, name = interpreter(model), described.name
+    manifest: dict[str, Any] = {
+        "schema": SCHEMA,
+        "name": name,
+        "version": "1",
+        "task": described.task,
+        "classes": described.classes,
+        "words": described.words,
+        "inputs": [
+            {**described.inputs[key], **_tensor(detail)} for key, detail in inputs_by_name(run).items()
+        ],
+        "outputs": _outputs(described, run),
+        "window": described.window,
+        "preprocessing": described.preprocessing,
         "temperature": facts.temperature,
         "thresholds": facts.thresholds,
         "quantisation": facts.quantisation,
-        "files": {f"{recipe.name}.tflite": _described(model)},
+        "files": {f"{name}.tflite": _described(model)},
         "parameters": facts.parameters,
-        "data": DATA,
+        "data": described.data,
         "metrics": facts.metrics,
         "licence": LICENCE,
         "notice": NOTICE,
     }
-    golden = _golden(Bundle(recipe.name, manifest, model, b""))
-    manifest["files"][f"{recipe.name}.golden.npz"] = _described(golden)
-    check_manifest(manifest, recipe.name)
-    return Bundle(recipe.name, manifest, model, golden)
+    golden = _golden(Bundle(name, manifest, model, b""), described.golden_s)
+    manifest["files"][f"{name}.golden.npz"] = _described(golden)
+    check_manifest(manifest, name)
+    return Bundle(name, manifest, model, golden)
 
 
-def _golden(bundle: Bundle) -> bytes:
-    pieces = SimulatedPatient(GOLDEN_SEED, bundle.window.length_s + 1.0).pieces()
+def _golden(bundle: Bundle, seconds: float) -> bytes:
+    pieces = SimulatedPatient(GOLDEN_SEED, seconds).pieces()
     counts = np.concatenate([piece.counts for piece in pieces]).astype(np.int16)
     classifier = Classifier(bundle)
     quantised = classifier.quantise(first_inputs(bundle, counts, RATE_HZ, UV_PER_COUNT))

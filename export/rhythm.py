@@ -106,11 +106,11 @@ def export(path: Path, root: Path, out: Path) -> None:
     facts.metrics["command"] = f"python -m export {recipe.name}"
     facts.quantisation["calibration"] = f"{count(calibration)} windows of training records"
 
-    draft = manifest.make(recipe, lean, facts)
+    draft = manifest.make(manifest.of_rhythm(recipe), lean, facts)
     on_device, label = device.scores(draft, root, inner_records.names)
     facts.thresholds = calibrate.thresholds(on_device, label, cinc2017.CLASSES.index("A"))
     facts.metrics["validation"] = look_once(trained, lean, root, facts.temperature)
-    made = manifest.make(recipe, lean, facts)
+    made = manifest.make(manifest.of_rhythm(recipe), lean, facts)
     manifest.write(made, out)
     for part in ("inner", "validation"):
         for kind, row in facts.metrics[part].items():
@@ -145,7 +145,6 @@ def pass_gate(
     gate.check_decisions(figures["float"]["macro_f1"], figures["int8"]["macro_f1"], agreement, limits)
     print(f"gate passed: parity {parity:.1e}, equal decisions {agreement:.4f}")
     return manifest.Facts(
-        classes=list(cinc2017.CLASSES),
         temperature=temperature,
         thresholds={"confidence": 0.5, "af_on": 0.5, "af_off": 0.33},  # until they are calibrated
         parameters=sum(p.numel() for p in trained.net.parameters()),

@@ -11,7 +11,7 @@ from torch import nn
 
 
 def to_onnx(net: nn.Module, shapes: dict[str, tuple[int, ...]], path: Path) -> None:
-    """Write the net with its named inputs, each (1, 1, rows, columns), and one output ``logits``.
+    """Write the net with its named inputs, each (1, 1, rows, columns), and its outputs (default: ``logits``).
 
     A net that must be written otherwise for converters says so by a method ``exportable``. The dynamo
     exporter is used: the legacy one writes operators that have no int8 form.
@@ -29,7 +29,7 @@ def to_onnx(net: nn.Module, shapes: dict[str, tuple[int, ...]], path: Path) -> N
             tuple(torch.zeros(1, 1, *shape) for shape in shapes.values()),
             str(path),
             input_names=list(shapes),
-            output_names=["logits"],
+            output_names=list(getattr(net, "outputs", ("logits",))),
             dynamo=True,
             verbose=False,
         )

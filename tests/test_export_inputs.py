@@ -109,14 +109,13 @@ def test_names_are_left_out_and_nothing_else(made) -> None:
 def test_the_bundle_runs_on_the_device(made, tmp_path: Path) -> None:
     trained, scored, _, int8_model = made
     facts = manifest.Facts(
-        classes=["N", "A", "O", "~"],
         temperature=1.0,
         thresholds={"confidence": 0.3, "af_on": 0.5, "af_off": 0.3},
         parameters=sum(p.numel() for p in trained.net.parameters()),
         quantisation={},
         metrics={"command": "none"},
     )
-    manifest.write(manifest.make(trained.recipe, int8_model, facts), tmp_path)
+    manifest.write(manifest.make(manifest.of_rhythm(trained.recipe), int8_model, facts), tmp_path)
     opened = open_bundle(str(tmp_path / "dualnet-tiny.json"))
     lines = verify(opened)
     assert sum("all" in line and "golden" in line for line in lines) == 2

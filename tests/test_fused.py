@@ -392,14 +392,13 @@ def test_the_bundle_runs_on_the_device_and_hears_age_and_sex(made: Any, tmp_path
 
     trained, _, _, int8_model = made
     facts = manifest.Facts(
-        classes=["N", "A", "O", "~"],
         temperature=1.0,
         thresholds={"confidence": 0.3, "af_on": 0.5, "af_off": 0.3},
         parameters=sum(p.numel() for p in trained.net.parameters()),
         quantisation={},
         metrics={"command": "none"},
     )
-    manifest.write(manifest.make(trained.recipe, int8_model, facts), tmp_path)
+    manifest.write(manifest.make(manifest.of_rhythm(trained.recipe), int8_model, facts), tmp_path)
     opened = open_bundle(str(tmp_path / "tiny.json"))
     assert sum("golden" in line for line in verify(opened)) == 6
     words = ["stream", "--port", "demo", "--speed", "max", "--duration", "40", "--format", "jsonl", "--model"]

@@ -1,0 +1,194 @@
+"""The recipe of a net that calls windows: those with a premature atrial beat, or (set ``cinc2017``) in AF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ecgedge.conditioning import check_spec
+from ecgedge.errors import BundleError, DataError, UsageError
+from ecgedge.models.danet import NETS
+from ecgedge.training.apc.waves import WeightOptions
+from ecgedge.training.recipe import AugmentationOptions, WindowOptions, fill, read_table, strength_rules
+from ecgedge.windows import WindowSpec
+
+TASK = "apc"
+CLASSES = {"mitdb": ("none", "APC"), "cinc2017": ("none", "AF")}
+"""What a window is called, by data set."""
+TRAINS = ("weigher", "classifier", "all")
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which windows.
+
+    ``inner`` are records of the training list kept for choosing (``mitdb``), ``inner_share`` is their share
+    (``cinc2017``). Of the positive windows of ``mitdb``, the share ``made`` gets its early beat from
+    ``premature``; of these, and of all windows without one, the share ``borrowed`` is of CinC 2017's normal
+    records. A beat nearer than ``margin_s`` to an edge of a window counts neither way.
+    """
+
+    set: str
+    inner: list[str] = field(default_factory=list)
+    inner_share: float = 0.0
+    margin_s: float = 0.3
+    made: float = 0.0
+    borrowed: float = 0.0
+
+
+@dataclass(frozen=True)
+class OptimiserOptions:
+    """What all steps share; an epoch has ``epoch_windows``, ``positives`` of them with what is sought."""
+
+    batch: int
+    epoch_windows: int
+    positives: float
+    weight_decay: float
+    label_smoothing: float
+    ema_decay: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of training: which part learns, for how long, and how fast at most (one-cycle schedule).
+
+    ``weigher`` learns to reproduce the manual attention; ``classifier`` learns the labels, the weigher (if
+    there is one) being frozen; ``all`` learns the labels end to end.
+    """
+
+    trains: str
+    epochs: int
+    peak_rate: float
+
+
+@dataclass(frozen=True)
+class ApcRecipe:
+    """A whole recipe."""
+
+    name: str
+    task: str
+    architecture: str
+    seed: int
+    net: dict[str, Any]
+    preprocessing: dict[str, Any]
+    window: WindowOptions
+    data: DataOptions
+    attention: WeightOptions
+    optimiser: OptimiserOptions
+    augmentation: AugmentationOptions
+    steps: list[Step]
+
+    @property
+    def classes(self) -> tuple[str, str]:
+        """What the two logits stand for."""
+        return CLASSES[self.data.set]
+
+    @property
+    def spec(self) -> WindowSpec:
+        """The window for the frontend."""
+        w = self.window
+        return WindowSpec(self.preprocessing["rate_hz"], w.length_s, w.hop_s, w.minimum_s)
+
+    @property
+    def length(self) -> int:
+        """Samples of a window."""
+        return round(self.window.length_s * float(self.preprocessing["rate_hz"]))
+
+
+_TABLES = {
+    "window": WindowOptions,
+    "data": DataOptions,
+    "attention": WeightOptions,
+    "optimiser": OptimiserOptions,
+    "augmentation": AugmentationOptions,
+}
+
+
+def load(name_or_path: str) -> ApcRecipe:
+    """Read a shipped recipe by name, or any recipe by path.
+
+    Raises
+    ------
+    DataError
+        If it cannot be found or read, has a key unknown or missing, or a value that cannot be.
+    """
+    return from_table(*read_table(name_or_path))
+
+
+def from_table(table: dict[str, Any], where: str) -> ApcRecipe:
+    """Make a recipe of nested tables; ``where`` names the file in errors."""
+    inner: dict[str, Any] = {
+        key: fill(kind, table[key], f"{where} [{key}]")
+        for key, kind in _TABLES.items()
+        if isinstance(table.get(key), dict)
+    }
+    steps = table.get("steps")
+    if isinstance(steps, list) and all(isinstance(step, dict) for step in steps):
+        inner["steps"] = []
+    made: ApcRecipe = fill(ApcRecipe, {**table, **inner}, where)
+    if steps:
+        made = replace(made, steps=[fill(Step, step, f"{where} [[steps]]") for step in steps])
+    _check(made, where)
+    return made
+
+
+def seeded(recipe: ApcRecipe, seed: int | None) -> ApcRecipe:
+    """The recipe with another seed, which its name tells; the recipe itself where there is none.
+
+    Raises
+    ------
+    UsageError
+        For a seed below 0.
+    """
+    if seed is None:
+        return recipe
+    if seed < 0:
+        raise UsageError(f"seed {seed}", "0 or more")
+    return replace(recipe, name=f"{recipe.name}-seed{seed}", seed=seed)
+
+
+def _check(recipe: ApcRecipe, where: str) -> None:
+    """Refuse values that no run can use."""
+    d, o, w, a = recipe.data, recipe.optimiser, recipe.window, recipe.attention
+    shares = (o.positives, d.made, d.borrowed)
+    trains = [step.trains for step in recipe.steps]
+    right = {
+        f"task = {recipe.task!r}": (recipe.task == TASK, repr(TASK)),
+        f"architecture = {recipe.architecture!r}": (recipe.architecture in NETS, f"one of {list(NETS)}"),
+        f"[data] set = {d.set!r}": (d.set in CLASSES, f"one of {list(CLASSES)}"),
+        f"[data] inner = {d.inner}, inner_share = {d.inner_share}": (
+            bool(d.inner) != (0 < d.inner_share <= 0.5) and bool(d.inner) == (d.set == "mitdb"),
+            "records of mitdb, or a share of cinc2017 up to 0.5",
+        ),
+        f"[data] made, borrowed, [optimiser] positives = {shares}": (
+            all(0 <= share <= 1 for share in shares) and 0 < o.positives < 1,
+            "0 to 1",
+        ),
+        f"[data] margin_s = {d.margin_s}": (0 <= d.margin_s < w.length_s / 2, "less than half a window"),
+        f"[window] {w}": (0 < w.minimum_s <= w.length_s and w.hop_s > 0, "0 < minimum_s <= length_s"),
+        f"[attention] {a}": (
+            all(0 <= value <= 1 for value in (a.p, a.qrs, a.t, a.elsewhere)) and a.edge_s > 0,
+            "weights of 0 to 1, edge_s above 0",
+        ),
+        f"[optimiser] batch = {o.batch}, epoch_windows = {o.epoch_windows}": (
+            0 < o.batch <= o.epoch_windows,
+            "an epoch of one batch or more",
+        ),
+        f"[[steps]] {trains}": (
+            bool(trains) and set(trains) <= set(TRAINS) and all(s.epochs > 0 for s in recipe.steps),
+            f"one or more of {list(TRAINS)}, of 1 epoch or more",
+        ),
+        f"[[steps]] {trains} of {recipe.architecture!r}": (
+            recipe.architecture == "danet" or "weigher" not in trains,
+            "a weigher in danet only",
+        ),
+    }
+    for found, (fine, expected) in (right | strength_rules(recipe.augmentation)).items():
+        if not fine:
+            raise DataError(f"recipe {where}: {found}", expected)
+    if recipe.net.get("length", recipe.length) != recipe.length:
+        raise DataError(f"recipe {where} [net]: length {recipe.net['length']}", f"{recipe.length}")
+    try:
+        check_spec(recipe.preprocessing)
+    except (BundleError, TypeError, ValueError) as error:
+        raise DataError(f"recipe {where} [preprocessing]: {error}") from None
