@@ -148,8 +148,8 @@ def stream(
         typer.Option(
             "--port",
             metavar="PORT",
-            help="Device path or COM port, a pyserial URL, demo (simulated patient), or replay:PATH "
-            "(WFDB record, or CSV with --fs).",
+            help="Device path or COM port, a pyserial URL, ble:polar-h10[:ADDRESS], demo (simulated "
+            "patient), or replay:PATH (WFDB record, or CSV with --fs).",
         ),
     ],
     baud: Annotated[

@@ -88,7 +88,7 @@ INTERNAL: dict[str, set[str]] = {
 EXTERNAL: dict[str, set[str]] = {
     "__main__": set(),
     "classifier": {"numpy", "ai_edge_litert", "tflite_runtime"},
-    "ports": {"numpy", "serial"},
+    "ports": {"numpy", "serial", "bleak"},
     "schema": set(),
     "sinks": {"rich"},
     "cli": {"typer"},

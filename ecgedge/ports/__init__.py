@@ -1,7 +1,8 @@
 """Ports: where bytes come from, with the time of their arrival.
 
 The only room with threads, the wall clock and the operating system. ``open_port`` takes a serial device,
-a pyserial URL, ``demo`` (a simulated patient) or ``replay:PATH`` (a recording, played as a board).
+a pyserial URL, ``ble:polar-h10`` (a strap), ``demo`` (a simulated patient) or ``replay:PATH`` (a recording,
+played as a board).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ecgedge.ports.base import Port
 __all__ = ["Port", "list_boards", "list_ports", "open_port"]
 
 REPLAY = "replay:"
+BLE = "ble:"
 
 
 def open_port(
@@ -30,7 +32,7 @@ def open_port(
 
     Parameters
     ----------
-    spec : device path, COM port, pyserial URL, ``demo``, or ``replay:PATH``
+    spec : device path, COM port, pyserial URL, ``ble:polar-h10[:ADDRESS]``, ``demo``, or ``replay:PATH``
     baud : rate of a serial line; None: 115200
     speed : pace of ``demo`` and ``replay``, times real time; ``math.inf`` for as fast as it is read
     seed : which patient ``demo`` simulates
@@ -46,6 +48,8 @@ def open_port(
         The file to replay cannot be read.
     UsageError
         A value that makes no sense.
+    MissingExtraError
+        Bluetooth without the extra ``ble``.
     """
     if math.isnan(speed) or speed <= 0:
         raise UsageError(f"a speed of {speed:g}", "a number above 0, or max")
@@ -65,6 +69,10 @@ def open_port(
         if spec == "demo":
             return open_virtual(spec, PatientSource(seed, duration_s), speed)
         return open_virtual(spec, RecordingSource(spec[len(REPLAY) :], fs, duration_s), speed)
+    if spec.startswith(BLE):
+        from ecgedge.ports.ble import BlePort
+
+        return BlePort(spec)
     from ecgedge.ports.serial_port import SerialPort
 
     return SerialPort(spec, 115200 if baud is None else baud)
