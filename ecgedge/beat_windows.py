@@ -7,8 +7,9 @@ them: every beat is reported exactly once. Places before the stretch's first bea
 signal was cut.
 
 A beat is told against what is ordinary for this person now, not against a record: its piece of signal is
-measured in standard deviations of the running template (the median over the latest beats), the difference
-from that template stands beside it, and its RR intervals are told as shares of the running median.
+measured in standard deviations of the running template (the median over the latest beats that did not come
+early, so that the other ones of a bigeminy have no part in it), the difference from that template stands
+beside it, and its RR intervals are told as shares of the running median.
 
 What each place holds (see ``BeatWindow``), by kind of input:
 
@@ -20,6 +21,7 @@ What each place holds (see ``BeatWindow``), by kind of input:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +53,10 @@ KEPT_S = 20.0
 _USUAL_RR_S = 0.8
 _LIMIT = 1.0  # of the figures of intervals
 _LOCAL = 4
+_EARLY = log(0.85)
+"""A beat is early whose RR interval is less than this share of the running median."""
+_FEW = 4
+"""Where one beat in so many, or fewer, is not early, all count as ordinary."""
 _TINY = 1e-6
 
 
@@ -229,15 +235,19 @@ class BeatWindower:
         place = spec.emit[0] - (at - begin)
         places = (place, place + stop - begin)
         inside = slice(*places)
+        start = max(0, stop - spec.rhythm_beats - 1)
+        times = np.array([beat.sample for beat in self._beats[start:stop]])
+        rr = np.log(np.maximum(np.diff(times) / self._rate_in, 0.01) / _USUAL_RR_S)
         latest = np.array(self._segments[max(0, stop - spec.template_beats) : stop])
-        template = _middle(latest)
+        template = _middle(_ordinary(latest, rr))
         scale = max(float(template.std()), _TINY)
         segments, deviations = (np.zeros(spec.shape(kind), dtype=np.float32) for kind in KINDS[:2])
         own = latest[begin - stop :]
         segments[inside] = own / scale
         deviations[inside] = (own - template) / scale
         intervals = np.zeros(spec.shape("beat-intervals"), dtype=np.float32)
-        intervals[inside] = self._intervals(begin, stop)
+        heights = np.abs([beat.height for beat in self._beats[start:stop]])
+        intervals[inside] = _figures(rr, heights, stop - begin)
         last = self._beats[stop - 1]
         window = BeatWindow(
             beats=tuple(self._beats[at : at + reported]),
@@ -255,32 +265,49 @@ class BeatWindower:
         self._dropped += drop
         return window
 
-    def _intervals(self, begin: int, stop: int) -> Floats:
-        """Figures of the kept beats from ``begin`` to ``stop``, shape (stop - begin, len(INTERVALS))."""
-        start = max(0, stop - self._spec.rhythm_beats - 1)
-        beats = self._beats[start:stop]
-        rr = np.diff([beat.sample for beat in beats]) / self._rate_in
-        out = np.zeros((stop - begin, len(INTERVALS)))
-        out[:, 7] = 1.0
-        heights = np.abs([beat.height for beat in beats])
-        out[:, 6] = np.log((heights[begin - start :] + _TINY) / (_middle(heights) + _TINY))
-        if rr.size:
-            x = np.log(np.maximum(rr, 0.01) / _USUAL_RR_S)
-            middle = _middle(x)
-            step = np.diff(x)
-            # Of the interval before each of these beats; the first beat of the stretch has none.
-            missing = int(begin == start)
-            k = np.arange(begin - start + missing, stop - start) - 1
-            out[missing:, 0] = x[k] - middle
-            out[:-1, 1] = x[begin - start :] - middle
-            before = np.concatenate(([0.0], np.cumsum(x)))
-            local = np.maximum(k - _LOCAL, 0)
-            mean = (before[k] - before[local]) / np.maximum(k - local, 1)
-            out[missing:, 2] = np.where(k > 0, x[k] - mean, 0.0)
-            out[missing:, 3] = np.where(k > 0, x[k] - x[k - 1], 0.0)
-            out[:, 4] = _middle(np.abs(step)) if step.size else 0.0
-            out[:, 5] = middle
+
+def _ordinary(latest: Signal32, rr: Floats) -> Signal32:
+    """Those of the latest segments, shape (n, samples), whose beat was not early.
+
+    Parameters
+    ----------
+    rr : logarithms of the RR intervals before the latest beats, in order; the first may have none
+    """
+    if not rr.size:
+        return latest
+    late = np.ones(len(latest), dtype=bool)
+    known = min(rr.size, len(latest))
+    late[len(latest) - known :] = rr[rr.size - known :] >= _middle(rr) + _EARLY
+    return latest[late] if np.count_nonzero(late) * _FEW > len(latest) else latest
+
+
+def _figures(rr: Floats, heights: Floats, n: int) -> Floats:
+    """Figures of the last ``n`` beats, shape (n, len(INTERVALS)).
+
+    Parameters
+    ----------
+    rr : logarithms of the RR intervals between the latest beats, over the usual one, shape (beats - 1,)
+    heights : of these beats, unsigned, shape (beats,)
+    """
+    out = np.zeros((n, len(INTERVALS)))
+    out[:, 7] = 1.0
+    out[:, 6] = np.log((heights[-n:] + _TINY) / (_middle(heights) + _TINY))
+    if not rr.size:
         return out.clip(-_LIMIT, _LIMIT)
+    middle = _middle(rr)
+    step = np.abs(np.diff(rr))
+    missing = int(n == heights.size)  # the first beat of a stretch has no interval before it
+    k = np.arange(heights.size - n + missing, heights.size) - 1
+    out[missing:, 0] = rr[k] - middle
+    out[:-1, 1] = rr[heights.size - n :] - middle
+    before = np.concatenate(([0.0], np.cumsum(rr)))
+    local = np.maximum(k - _LOCAL, 0)
+    mean = (before[k] - before[local]) / np.maximum(k - local, 1)
+    out[missing:, 2] = np.where(k > 0, rr[k] - mean, 0.0)
+    out[missing:, 3] = np.where(k > 0, rr[k] - rr[k - 1], 0.0)
+    out[:, 4] = _middle(step) if step.size else 0.0
+    out[:, 5] = middle
+    return out.clip(-_LIMIT, _LIMIT)
 
 
 def _middle(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -140,7 +140,11 @@ def test_segments_are_the_signal_around_the_r_peak() -> None:
     for w in windows[1:-1]:
         stop = number[w.last.sample] + 1
         latest = np.array([segment(beat) for beat in beats[max(0, stop - SPEC.template_beats) : stop]])
-        template = np.sort(latest, axis=0)[len(latest) // 2]
+        samples = [beat.sample for beat in beats[max(0, stop - SPEC.rhythm_beats - 1) : stop]]
+        rr = np.diff(samples)
+        late = np.r_[True, rr >= 0.85 * np.sort(rr)[rr.size // 2]][-len(latest) :]
+        assert not late.all()
+        template = np.sort(latest[late], axis=0)[late.sum() // 2]
         own = latest[-(w.places[1] - w.places[0]) :]
         there = slice(*w.places)
         # The first beats of the stretch reach beyond its start, where the two differ.
