@@ -34,9 +34,13 @@ def thresholds(probabilities: Floats, labels: Labels, af: int) -> dict[str, floa
     * ``af_off``: lower, so that an episode is not cut by one doubtful interval: two thirds of ``af_on``.
     """
     confidence = float(np.quantile(probabilities.max(axis=1), CONFIDENCE_QUANTILE))
-    score, truth = probabilities[:, af], labels == af
+    on = plateau(probabilities[:, af], labels == af)
+    return {"confidence": round(confidence, 3), "af_on": on, "af_off": round(on * 2 / 3, 3)}
+
+
+def plateau(score: Floats, truth: npt.NDArray[np.bool_]) -> float:
+    """The middle of the thresholds, from 0.1 to 0.9, at which F1 is within ``PLATEAU`` of its best."""
     grid = np.arange(0.1, 0.91, 0.01)
     f1 = np.array([2 * ((score >= t) & truth).sum() / ((score >= t).sum() + truth.sum()) for t in grid])
-    plateau = grid[f1 >= f1.max() - PLATEAU]
-    on = float(plateau[0] + plateau[-1]) / 2
-    return {"confidence": round(confidence, 3), "af_on": round(on, 3), "af_off": round(on * 2 / 3, 3)}
+    fine = grid[f1 >= f1.max() - PLATEAU]
+    return round(float(fine[0] + fine[-1]) / 2, 3)

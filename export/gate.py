@@ -132,12 +132,27 @@ def check_float(torch_logits: Floats, model: bytes, windows: Windows) -> float:
     GateError
         If it is above ``MAX_FLOAT_ERROR``.
     """
-    error = float(np.abs(logits(model, windows) - torch_logits).max() / np.ptp(torch_logits))
-    if not error <= MAX_FLOAT_ERROR:
-        raise GateError(
-            f"float TFLite differs from torch by {error:.2e} of the logit range", f"<= {MAX_FLOAT_ERROR}"
-        )
-    return error
+    return check_outputs({"logit": torch_logits}, {"logit": logits(model, windows)})["logit"]
+
+
+def check_outputs(torch_outputs: dict[str, Floats], outputs: dict[str, Floats]) -> dict[str, float]:
+    """The same of several outputs, by name; returns the largest error of each as a share of its range.
+
+    Raises
+    ------
+    GateError
+        If one is above ``MAX_FLOAT_ERROR``.
+    """
+    errors = {
+        name: float(np.abs(outputs[name] - wanted).max() / np.ptp(wanted))
+        for name, wanted in torch_outputs.items()
+    }
+    for name, error in errors.items():
+        if not error <= MAX_FLOAT_ERROR:
+            raise GateError(
+                f"float TFLite differs from torch by {error:.2e} of the {name} range", f"<= {MAX_FLOAT_ERROR}"
+            )
+    return errors
 
 
 def check_graph(model: bytes) -> dict[str, Any]:
