@@ -32,6 +32,7 @@ class Task:
 TASKS = {
     "rhythm": Task("run", "report", varied=True),
     "beats": Task("beats.run", "beats.report"),
+    "apc": Task("apc.run", "apc.report"),
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ecgedge.conditioning import check_spec
-from ecgedge.errors import BundleError, DataError, UsageError
+from ecgedge.errors import BundleError, DataError
 from ecgedge.models.danet import NETS
 from ecgedge.training.apc.waves import WeightOptions
 from ecgedge.training.recipe import AugmentationOptions, WindowOptions, fill, read_table, strength_rules
@@ -130,21 +130,6 @@ def from_table(table: dict[str, Any], where: str) -> ApcRecipe:
         made = replace(made, steps=[fill(Step, step, f"{where} [[steps]]") for step in steps])
     _check(made, where)
     return made
-
-
-def seeded(recipe: ApcRecipe, seed: int | None) -> ApcRecipe:
-    """The recipe with another seed, which its name tells; the recipe itself where there is none.
-
-    Raises
-    ------
-    UsageError
-        For a seed below 0.
-    """
-    if seed is None:
-        return recipe
-    if seed < 0:
-        raise UsageError(f"seed {seed}", "0 or more")
-    return replace(recipe, name=f"{recipe.name}-seed{seed}", seed=seed)
 
 
 def _check(recipe: ApcRecipe, where: str) -> None:

@@ -104,7 +104,7 @@ def _borrowed(root: Path, plan: recipes.ApcRecipe) -> list[Recording]:
 
 def train(
     recipe: str,
-    data: str | Path | None = None,
+    root: str | Path | None = None,
     out: str | Path = "runs",
     threads: int | None = None,
     *,
@@ -113,8 +113,8 @@ def train(
     precision: str = "32",
 ) -> Path:
     """Train a recipe and write ``OUT/NAME.pt``; returns its path. See ``training.run.train``."""
-    plan, root = recipes.load(recipe), data_root(data)
-    return fit(plan, root, Path(out), threads, workers=workers, devices=devices, precision=precision)
+    plan, folder = recipes.load(recipe), data_root(root)
+    return fit(plan, folder, Path(out), threads, workers=workers, devices=devices, precision=precision)
 
 
 def fit(
