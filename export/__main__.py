@@ -19,7 +19,7 @@ from ecgedge.extras import needed
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 CONVERTERS = ("onnxscript", "onnx2tf", "tensorflow")
-TASKS = {"rhythm": "export.rhythm"}
+TASKS = {"apc": "export.apc", "beats": "export.beats", "rhythm": "export.rhythm"}
 """The module whose ``export(path, root, out)`` takes the checkpoints of each task."""
 
 
