@@ -44,11 +44,14 @@ class Accounts:
 
     def push(self, message: Message) -> None:
         """Take a message; those that are not of beats, verdicts or episodes do not concern the books."""
-        if isinstance(message, Beat | BeatClass | Verdict | Episode):
+        if isinstance(message, Beat):  # the most of all
             self._variability.push(message)
-        if self._ectopy is not None and isinstance(message, BeatClass | Verdict | Ectopic | EctopicRun):
+            return
+        if isinstance(message, (BeatClass, Verdict, Episode)):
+            self._variability.push(message)
+        if self._ectopy is not None and isinstance(message, (BeatClass, Verdict, Ectopic, EctopicRun)):
             self._ectopy.push(message)
-        if isinstance(message, Verdict | Episode):
+        if isinstance(message, (Verdict, Episode)):
             for burden in self._burdens:
                 burden.push(message)
 

@@ -158,11 +158,13 @@ class Ectopy:
         """
         if isinstance(message, BeatClass):
             self._beats.append(message)
-        elif not message.scores.provisional:
-            scores = message.scores
-            vote = message.readable, message.af_probability or 0.0
-            self._coverage.push(scores.time_s, scores.time_s + scores.seconds, vote)
-            self._settled_s = scores.time_s
+            return self._decide() if message.beat.time_s < self._settled_s else []
+        if message.scores.provisional:
+            return []
+        scores = message.scores
+        vote = message.readable, message.af_probability or 0.0
+        self._coverage.push(scores.time_s, scores.time_s + scores.seconds, vote)
+        self._settled_s = scores.time_s
         return self._decide()
 
     def interrupt(self) -> list[Ectopic | EctopicRun]:

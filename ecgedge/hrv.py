@@ -22,7 +22,6 @@ from collections import deque
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf, sqrt
-from statistics import median
 from typing import Literal
 
 from ecgedge.messages import Beat, BeatClass, Episode, Hrv, Verdict
@@ -63,7 +62,13 @@ class HeartRate:
             intervals.append(rr)
         if latest is None or time_s - latest > STALE_S or len(intervals) < 2:
             return None
-        return 60.0 / median(intervals)
+        return 60.0 / _median(intervals)
+
+
+def _median(values: list[float]) -> float:
+    """As that of ``statistics``, in half the time: it is taken twice for every beat."""
+    ordered, half = sorted(values), len(values) // 2
+    return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 SPAN_5MIN_S = 300.0
@@ -165,12 +170,12 @@ def normal_intervals(rr_s: list[float | None], heights: list[float]) -> list[boo
         early = odd = False
         for i in range(begin, end):
             near = range(max(begin, i - AROUND), min(end, i + AROUND + 1))
-            usual_height = median(heights[k] for k in near)
+            usual_height = _median(heights[near.start : near.stop])
             was_odd, odd = odd, abs(heights[i] - usual_height) > ODD_HEIGHT * abs(usual_height)
             rr = rr_s[i]
             if rr is None:
                 continue
-            usual = median(x for k in near if (x := rr_s[k]) is not None)
+            usual = _median([x for x in rr_s[near.start : near.stop] if x is not None])
             was_early, early = early, rr < EARLY * usual
             out[i] = (
                 SHORTEST_S <= rr <= LONGEST_S

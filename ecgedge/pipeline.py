@@ -104,10 +104,14 @@ class Pipeline:
 
     def counters(self, wire: Counters | None = None) -> Counters:
         """What was read and lost so far; ``wire`` adds the decoder's part."""
-        return replace(
-            wire or Counters(),
+        wire = wire or Counters()
+        return Counters(
+            bytes=wire.bytes,
+            discarded_bytes=wire.discarded_bytes,
+            frames=wire.frames,
+            bad_frames=wire.bad_frames,
             samples=self._samples,
-            lost=self._clock.lost + (wire.lost if wire else 0),
+            lost=self._clock.lost + wire.lost,
             lost_estimated=self._clock.lost_estimated,
             leads_off=self._leads_off,
         )

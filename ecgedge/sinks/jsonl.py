@@ -10,6 +10,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.resources import files
 from typing import Any, TextIO
 
@@ -43,12 +44,20 @@ whose board and rate stand in every ``status`` after it."""
 
 Json = dict[str, Any]
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # json.dumps makes one for each line
+
 
 def load_schema() -> Json:
     """Return the JSON Schema (draft 2020-12) that every line satisfies."""
     text = files("ecgedge.sinks").joinpath("events.schema.json").read_text(encoding="utf-8")
     schema: Json = json.loads(text)
     return schema
+
+
+@cache
+def _quoted(text: str) -> str:
+    """A name as JSON; there are few."""
+    return _ENCODE(text)
 
 
 def _number(value: float | None, digits: int = 6) -> float | None:
@@ -97,28 +106,29 @@ def _episode(message: Episode) -> Json:
     }
 
 
-def _beat(message: Beat) -> Json:
-    return {
-        "type": "beat",
-        "sample": int(message.sample),
-        "time_s": _number(message.time_s),
-        "rr_s": _number(message.rr_s),
-        "amplitude_mv": _number(message.amplitude_mv),
-    }
+def _text(value: float | None) -> str:
+    """A number as JSON, to the microsecond or its like; null for what JSON cannot say."""
+    return "null" if value is None or value - value != 0 else f"{value:.6f}"
 
 
-def _beat_class(message: BeatClass) -> Json:
+# Most lines are of beats: their text is put together here, which takes a fourth of the time.
+
+
+def _beat(message: Beat) -> str:
+    return (
+        f'"type": "beat", "sample": {message.sample}, "time_s": {_text(message.time_s)}, '
+        f'"rr_s": {_text(message.rr_s)}, "amplitude_mv": {_text(message.amplitude_mv)}'
+    )
+
+
+def _beat_class(message: BeatClass) -> str:
     beat = message.beat
-    return {
-        "type": "beat_class",
-        "model": message.model,
-        "sample": int(beat.sample),
-        "time_s": _number(beat.time_s),
-        "rr_s": _number(beat.rr_s),
-        "class": message.label,
-        "probability": _number(message.probability, 4),
-        "scores": {name: _number(value, 4) for name, value in message.scores.items()},
-    }
+    scores = ", ".join([f'"{name}": {value:.4f}' for name, value in message.scores.items()])
+    return (
+        f'"type": "beat_class", "model": {_quoted(message.model)}, "sample": {beat.sample}, '
+        f'"time_s": {_text(beat.time_s)}, "rr_s": {_text(beat.rr_s)}, "class": "{message.label}", '
+        f'"probability": {message.probability:.4f}, "scores": {{{scores}}}'
+    )
 
 
 def _ectopic(message: Ectopic) -> Json:
@@ -285,7 +295,7 @@ def _record(message: Record) -> Json:
     }
 
 
-ENCODERS: dict[type, Callable[[Any], Json]] = {
+ENCODERS: dict[type, Callable[[Any], Json | str]] = {
     Verdict: _window,
     Episode: _episode,
     Beat: _beat,
@@ -300,10 +310,8 @@ ENCODERS: dict[type, Callable[[Any], Json]] = {
     Status: _status,
     Record: _record,
 }
-"""One encoder a message that is written. A message type is either here or in ``NOT_WRITTEN``."""
-
-
-_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # json.dumps makes one for each line
+"""One encoder a message that is written: its object, or the text inside the braces. A message type is either
+here or in ``NOT_WRITTEN``."""
 
 
 class JsonLinesSink:
@@ -318,33 +326,34 @@ class JsonLinesSink:
         self._stream = sys.stdout if stream is None else stream
         self._segment: Segment | None = None
 
-    def encode(self, message: Message) -> Json | None:
-        """Return the message's object, or None for one without a line of its own.
+    def line(self, message: Message) -> str | None:
+        """Return the message's line, or None for one without a line of its own.
 
         Raises
         ------
         TypeError : a message type this sink has never heard of
         """
-        if isinstance(message, Segment):
-            self._segment = message
         encoder = ENCODERS.get(type(message))
         if encoder is None:
             if isinstance(message, NOT_WRITTEN):
+                self._segment = message if isinstance(message, Segment) else self._segment
                 return None
             raise TypeError(f"no JSON object is defined for {type(message).__name__}")
         body = encoder(message)
+        if isinstance(body, str):
+            return f'{{"schema": {SCHEMA_VERSION}, {body}}}\n'
         if isinstance(message, Status):
             segment = self._segment
             body["board"] = segment.board.name if segment else None
             body["rate_hz"] = _number(segment.rate_hz) if segment else None
             body["rate_source"] = segment.source if segment else None
-        return {"schema": SCHEMA_VERSION, **body}
+        return _ENCODE({"schema": SCHEMA_VERSION, **body}) + "\n"
 
     def write(self, message: Message) -> None:
         """Write one line."""
-        body = self.encode(message)
-        if body is not None:
-            self._stream.write(_ENCODE(body) + "\n")
+        line = self.line(message)
+        if line is not None:
+            self._stream.write(line)
             self._stream.flush()
 
     def problem(self, text: str) -> None:

@@ -12,7 +12,6 @@ A disk that is full or gone ends the recording, not the stream: it is said once,
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -65,9 +64,9 @@ class EventLog:
         self._size = 0
         self._held: list[str] = []
 
-    def add(self, body: dict[str, object]) -> None:
-        """Take one object."""
-        self._held.append(json.dumps(body, ensure_ascii=False, allow_nan=False) + "\n")
+    def add(self, line: str) -> None:
+        """Take one line."""
+        self._held.append(line)
 
     def forget(self) -> None:
         """Drop what could not be written."""
@@ -162,7 +161,7 @@ class Recorder:
 
     def write(self, message: Message) -> None:
         """Record one message; a disk that fails is told and stops the recording, never the stream."""
-        body = self._encoder.encode(message)
+        line = self._encoder.line(message)
         if isinstance(message, Segment):
             self._segment = message
         elif isinstance(message, Episode | EctopicRun):
@@ -173,8 +172,8 @@ class Recorder:
             return
         try:
             self._open_session()
-            if body is not None and self._events is not None:
-                self._events.add(body)
+            if line is not None and self._events is not None:
+                self._events.add(line)
             self._take(message)
             self._keep_up(message)
         except OSError as error:
