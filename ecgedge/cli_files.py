@@ -83,8 +83,9 @@ def plot(
         typer.Option("--out", metavar="FILE", help="PNG, SVG or PDF. [the record's name, in this folder]"),
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", metavar="NAME|PATH", help="Model bundle.")
-    ] = "efficientecg-s",
+        list[str] | None,
+        typer.Option("--model", metavar="NAME|PATH", help="Model bundle; repeatable. [those of stream]"),
+    ] = None,
     lead: Annotated[
         str | None, typer.Option("--lead", metavar="NAME|NUMBER", help="Lead to draw. [0]")
     ] = None,
@@ -94,7 +95,8 @@ def plot(
     from ecgedge.plot import plot as run
 
     with needed():
-        typer.echo(run(path, out, model=model, from_s=from_, to_s=to, lead=lead, fs=fs))
+        asked = {"models": tuple(model)} if model else {}
+        typer.echo(run(path, out, **asked, from_s=from_, to_s=to, lead=lead, fs=fs))
 
 
 def score(

@@ -7,155 +7,50 @@ and is imported when a strip is drawn.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecgedge.errors import RecordingError, UsageError
-from ecgedge.messages import Beat, Episode, Gap, Verdict
-from ecgedge.recordings import Recording, open_recording
-from ecgedge.session import DEFAULT_MODELS, classify, open_models
+from ecgedge.strip import Strip, read_strip
 
 if TYPE_CHECKING:
-    from ecgedge.messages import Floats
+    from ecgedge.messages import EctopicRun
 
 ROW_S = 10.0
-SPAN_S = 60.0
-"""Seconds shown where no end is given."""
-LONGEST_S = 600.0
 MM_PER_S, MM_PER_MV = 25.0, 10.0
 SUFFIXES = (".png", ".svg", ".pdf")
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 15.0, 10.0, 22.0, 13.0
 _HEAD, _SPACE = 7.0, 4.0  # above a row, and between rows
+_AROUND_S = 0.2  # of a bar under a row of beats, before the first and behind the last
 _RATE_MM = 18.0  # kept free for the heart rate
 _LETTER_MM = 1.4  # of the notes, on average
 _BETWEEN = "   ·   "
 _PAPER, _FINE, _BOLD = "#fffaf8", "#f8dcd6", "#efb3a9"
 _INK, _GREY, _AF = "#16181d", "#6b7078", "#b4142d"
+_BEAT = "#2257a5"
+_KINDS = {"APC": ("A", "#7a2fb5"), "PVC": ("V", "#c2410c"), "fusion": ("F", "#0f766e")}
+"""Letter and colour of beats that are not ordinary."""
 _CHIPS = {"sinus": "#1f7a4d", "AF": _AF, "other": "#b8690a", "inconclusive": "#7b818a"}
-
-
-@dataclass
-class Strip:
-    """All that is drawn."""
-
-    title: str
-    lead: str
-    model: str
-    rate_hz: float
-    in_mv: bool
-    from_s: float
-    to_s: float
-    signal: Floats
-    """Millivolt or counts from ``from_s`` on; not-a-number where there is nothing."""
-    beats: list[Beat] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
-    episodes: dict[int, Episode] = field(default_factory=dict)
-    """Latest word on each, by onset."""
-
-    def verdict(self, start_s: float, end_s: float) -> Verdict | None:
-        """The full window whose middle is nearest to that of a row, if it lies in it; else a provisional."""
-        middle = (start_s + end_s) / 2
-        best: tuple[bool, float] | None = None
-        found = None
-        for verdict in self.verdicts:
-            scores = verdict.scores
-            away = abs(scores.time_s + scores.seconds / 2 - middle)
-            covers = scores.time_s < end_s and scores.time_s + scores.seconds > start_s
-            rank = (scores.provisional, away)
-            if covers and (best is None or rank < best):
-                best, found = rank, verdict
-        return found
-
-
-def read_strip(
-    path: Path,
-    *,
-    model: str = DEFAULT_MODELS[0],
-    from_s: float = 0.0,
-    to_s: float | None = None,
-    lead: str | None = None,
-    fs: float | None = None,
-) -> Strip:
-    """Read a part of a recording and what the model says of it.
-
-    Raises
-    ------
-    UsageError
-        Times that make no span of this recording, or one too long to draw.
-    RecordingError, BundleError
-        See ``open_recording`` and ``open_models``.
-    """
-    recording = open_recording(path, fs, lead if lead is not None else 0)
-    rate = recording.board.rate_hz
-    assert rate is not None, "recordings always have a rate"
-    seconds = recording.n_samples / rate
-    end_s = min(from_s + SPAN_S if to_s is None else to_s, seconds)
-    if not 0 <= from_s < end_s:
-        raise UsageError(f"--from {from_s:g} --to {end_s:g}", f"a span within 0 to {seconds:.1f} s")
-    if end_s - from_s > LONGEST_S:
-        raise UsageError(
-            f"a strip of {end_s - from_s:g} s", f"at most {LONGEST_S:g} s", "See --from and --to."
-        )
-    strip = Strip(
-        title=recording.board.name,
-        lead=recording.lead_names[0],
-        model=model,
-        rate_hz=rate,
-        in_mv=recording.board.uv_per_count is not None,
-        from_s=from_s,
-        to_s=end_s,
-        signal=_signal(recording, round(from_s * rate), round(end_s * rate)),
-    )
-    _listen(strip, recording, path, model)
-    return strip
-
-
-def _signal(recording: Recording, first: int, last: int) -> Floats:
-    out = np.full(last - first, np.nan)
-    for block in recording.blocks():
-        if block.first >= last:
-            break
-        a, b = max(block.first, first), min(block.first + block.n, last)
-        if a < b and not block.leads_off:
-            out[a - first : b - first] = block.counts[a - block.first : b - block.first, 0]
-    scale = recording.board.uv_per_count
-    return out if scale is None else out * (scale / 1000.0)
-
-
-def _listen(strip: Strip, recording: Recording, path: Path, model: str) -> None:
-    """Take the messages up to a good while after the strip's end: windows and episodes come late."""
-    for message in classify(recording, str(path), open_models((model,))):
-        if isinstance(message, Beat):
-            if message.time_s > strip.to_s + 90.0:
-                break
-            if strip.from_s <= message.time_s < strip.to_s:
-                strip.beats.append(message)
-        elif isinstance(message, Gap):
-            strip.gaps.append(message)
-        elif isinstance(message, Verdict):
-            strip.model = message.scores.model
-            strip.verdicts.append(message)
-        elif isinstance(message, Episode):
-            strip.episodes[message.onset] = message
 
 
 class Page:
     """A strip on a page; all lengths are millimetres, counted from the lower left corner."""
+
+    below = 0.0
+    """Kept free under each row."""
 
     def __init__(self, strip: Strip) -> None:
         from matplotlib.figure import Figure
 
         self._strip = strip
         self._rows = max(1, math.ceil((strip.to_s - strip.from_s) / ROW_S - 1e-9))
-        self._middle, self._per_unit, self._up, self._down = _fit(strip)
-        self._pitch = _HEAD + self._up + self._down + _SPACE
-        self._wide = ROW_S * MM_PER_S
-        self.width = _LEFT + self._wide + _RIGHT
+        self._middle, self._per_unit, self.up, self.down = _fit(strip)
+        self._pitch = _HEAD + self.up + self.down + self.below + _SPACE
+        self.left, self.wide = _LEFT, ROW_S * MM_PER_S
+        self.width = _LEFT + self.wide + _RIGHT
         self.height = _TOP + self._rows * self._pitch + _BOTTOM
         self.figure = Figure(figsize=(self.width / 25.4, self.height / 25.4), facecolor="white")
         self._axes: Any = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -167,11 +62,11 @@ class Page:
         self._heading()
         for row in range(self._rows):
             start = self._strip.from_s + row * ROW_S
-            zero = self.height - _TOP - row * self._pitch - _HEAD - self._up
+            zero = self.height - _TOP - row * self._pitch - _HEAD - self.up
             self._paper(zero)
             self._events(start, zero)
             self._trace(start, zero)
-            self._row_head(start, zero + self._up)
+            self._row_head(start, zero + self.up)
             if row == 0 and self._strip.in_mv:
                 self._calibration(zero)
         self._footing()
@@ -193,16 +88,16 @@ class Page:
         y = self.height - 9
         title = self._text(_LEFT, y, strip.title, fontsize=14, weight="bold")
         title.set_in_layout(False)
-        span = f"{_clock(strip.from_s)} to {_clock(strip.to_s)}"
+        span = f"{clock(strip.from_s)} to {clock(strip.to_s)}"
         self._text(
             _LEFT, y - 6.5, f"lead {strip.lead}   ·   {span}   ·   {strip.rate_hz:g} samples/s", color=_GREY
         )
-        x = _LEFT + self._wide
+        x = _LEFT + self.wide
         for word in reversed(_CHIPS):
             width = self._chip(x, y, word, align="right")
             x -= width + 2
         self._text(
-            _LEFT + self._wide, y - 6.5, f"verdicts of {strip.model} over 30 s", ha="right", color=_GREY
+            _LEFT + self.wide, y - 6.5, f"verdicts of {strip.model} over 30 s", ha="right", color=_GREY
         )
 
     def _chip(self, x: float, y: float, text: str, align: str = "left", colour: str | None = None) -> float:
@@ -224,7 +119,7 @@ class Page:
     def _paper(self, zero: float) -> None:
         from matplotlib.collections import LineCollection
 
-        low, high, left, right = zero - self._down, zero + self._up, _LEFT, _LEFT + self._wide
+        low, high, left, right = zero - self.down, zero + self.up, _LEFT, _LEFT + self.wide
         self._box(left, low, right - left, high - low, facecolor=_PAPER)
         for step, colour, width in ((1, _FINE, 0.35), (5, _BOLD, 0.6)):
             lines = [[(x, low), (x, high)] for x in np.arange(left, right + 0.1, step)]
@@ -237,7 +132,7 @@ class Page:
         return (_LEFT + (a - start) * MM_PER_S, (b - a) * MM_PER_S) if a < b else None
 
     def _events(self, start: float, zero: float) -> None:
-        low, high = zero - self._down, self._up + self._down
+        low, high = zero - self.down, self.up + self.down
         for gap in self._strip.gaps:
             at = self._span(start, gap.time_s, gap.time_s + gap.seconds)
             if at:
@@ -258,21 +153,43 @@ class Page:
         for beat in self._strip.beats:
             if start <= beat.sample / rate < start + ROW_S and beat.sample / rate >= from_s:
                 x = _LEFT + (beat.sample / rate - start) * MM_PER_S
-                self._axes.plot([x], [zero + self._up - 1.2], "v", color="#2257a5", ms=3.2, mew=0, zorder=5)
+                self._beat(x, zero + self.up, self._strip.kinds.get(beat.sample))
+        for row in self._strip.rows.values():
+            self._ectopic_row(row, start, low)
+
+    def _beat(self, x: float, top: float, kind: str | None) -> None:
+        """A mark over an R peak; of an ectopic or fusion beat in colour, with its letter."""
+        letter, colour = _KINDS.get(kind or "", ("", _BEAT))
+        self._axes.plot([x], [top - 1.2], "v", color=colour, ms=4.2 if letter else 3.2, mew=0, zorder=5)
+        if letter:
+            self._text(x + 1.4, top - 1.4, letter, color=colour, weight="bold", fontsize=7, zorder=6)
+
+    def _ectopic_row(self, row: EctopicRun, start: float, low: float) -> None:
+        """A bar under a row of ectopic beats, named where it begins."""
+        begin_s = row.onset_s - _AROUND_S
+        at = self._span(start, begin_s, row.offset_s + _AROUND_S)
+        if at is None:
+            return
+        colour = _KINDS[row.of][1]
+        self._box(at[0], low, at[1], 0.9, facecolor=colour, zorder=3)
+        if start <= max(begin_s, self._strip.from_s) < start + ROW_S:
+            name = f"run of {row.beats}" if row.kind == "run" else row.kind
+            x = min(at[0], _LEFT + self.wide - 22)
+            self._text(x, low + 2.2, f"{row.of} {name}", color=colour, weight="bold", fontsize=6.5, zorder=6)
 
     def _trace(self, start: float, zero: float) -> None:
         strip = self._strip
         first = round((start - strip.from_s) * strip.rate_hz)
         values = strip.signal[first : first + round(ROW_S * strip.rate_hz) + 1]
         x = _LEFT + np.arange(len(values)) / strip.rate_hz * MM_PER_S
-        y = np.clip((values - self._middle) * self._per_unit, -self._down, self._up) + zero
+        y = np.clip((values - self._middle) * self._per_unit, -self.down, self.up) + zero
         self._axes.plot(
             x, y, color=_INK, linewidth=0.85, solid_joinstyle="round", solid_capstyle="round", zorder=4
         )
 
     def _row_head(self, start: float, top: float) -> None:
         y = top + 3.2
-        self._text(_LEFT - 2, top - 2, _clock(start), ha="right", weight="bold")
+        self._text(_LEFT - 2, top - 2, clock(start), ha="right", weight="bold")
         end = min(start + ROW_S, self._strip.to_s)
         verdict = self._strip.verdict(start, end)
         x = _LEFT
@@ -286,19 +203,19 @@ class Page:
             notes = [f"quality {100 * verdict.quality.index:.0f} %", *verdict.quality.reasons]
             notes += [r for r in verdict.reasons if r not in notes]
             notes += ["provisional"] if scores.provisional else []
-            self._text(x, y, _fitting(notes, _LEFT + self._wide - _RATE_MM - x), color=_GREY, fontsize=7.5)
+            self._text(x, y, _fitting(notes, _LEFT + self.wide - _RATE_MM - x), color=_GREY, fontsize=7.5)
         inside = [b for b in self._strip.beats if start <= b.time_s < end and b.rr_s]
         if inside and (verdict is None or verdict.quality.usable):
             rate = 60.0 / float(np.median([b.rr_s for b in inside if b.rr_s]))
-            self._text(_LEFT + self._wide, y, f"{rate:.0f}/min", ha="right", weight="bold")
+            self._text(_LEFT + self.wide, y, f"{rate:.0f}/min", ha="right", weight="bold")
         for episode in self._strip.episodes.values():
             seen = max(episode.onset_s, self._strip.from_s)
             over = episode.state == "closed" and episode.offset_s <= seen
             if start <= seen < end and not over:
                 at = _LEFT + (max(episode.onset_s, start) - start) * MM_PER_S
                 text = f"AF episode, probability {episode.probability:.2f}"
-                low = top - self._up - self._down
-                at = min(at, _LEFT + self._wide - 45)
+                low = top - self.up - self.down
+                at = min(at, _LEFT + self.wide - 45)
                 style = {"color": "white", "weight": "bold", "fontsize": 5.8}
                 self._text(at + 1.2, low - 1.3, text, zorder=6, **style)
 
@@ -310,8 +227,10 @@ class Page:
 
     def _footing(self) -> None:
         gain = "10 mm/mV" if self._strip.in_mv else "amplitude of unknown scale"
-        self._text(_LEFT, 5, f"25 mm/s   ·   {gain}   ·   ▾ R peak", color=_GREY)
-        self._text(_LEFT + self._wide, 5, "ecgedge   ·   not a medical device", ha="right", color=_GREY)
+        said = {self._strip.kinds.get(beat.sample) for beat in self._strip.beats}
+        marks = ["▾ R peak", *(f"{letter} {kind}" for kind, (letter, _) in _KINDS.items() if kind in said)]
+        self._text(_LEFT, 5, _BETWEEN.join(["25 mm/s", gain, *marks]), color=_GREY)
+        self._text(_LEFT + self.wide, 5, "ecgedge   ·   not a medical device", ha="right", color=_GREY)
 
 
 def _fit(strip: Strip) -> tuple[float, float, float, float]:
@@ -335,7 +254,8 @@ def _fitting(notes: list[str], room_mm: float) -> str:
     return notes[0]
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Minutes and seconds, or hours as well, with tenths where there are any."""
     whole, tenth = divmod(round(seconds * 10), 10)
     text = f"{whole // 3600}:{whole % 3600 // 60:02d}" if whole >= 3600 else f"{whole // 60}"
     return f"{text}:{whole % 60:02d}" + (f".{tenth}" if tenth else "")

@@ -46,6 +46,8 @@ INTERNAL: dict[str, set[str]] = {
     "ports": NOUNS | {"wire", "recordings"},
     **dict.fromkeys(STAGES, NOUNS),
     "beat_features": NOUNS,
+    "humps": NOUNS,
+    "rpeaks": NOUNS | {"humps"},
     "features": NOUNS | {"beat_features"},
     "frontend": NOUNS | STAGES,
     "coverage": set(),
@@ -63,24 +65,26 @@ INTERNAL: dict[str, set[str]] = {
     | {"ports", "recordings", "wire", "sinks"},
     "sinks": NOUNS | {"recordings"},
     "convert": NOUNS | {"recordings"},
-    "plot": NOUNS | {"recordings", "session"},
+    "strip": NOUNS | {"recordings", "session"},
+    "plot": NOUNS | {"strip"},
+    "explain": NOUNS | {"recordings", "strip", "plot", "frontend", "bundle", "classifier", "verdict"},
     "scoring": NOUNS | {"recordings"},
     "extras": NOUNS,
+    "cli_explain": NOUNS | {"extras", "explain"},
     "cli_files": NOUNS | {"extras", "convert", "plot", "scoring"},
     "cli_workbench": NOUNS | {"extras", "datasets", "training"},
     "cli_data": NOUNS | {"extras", "datasets"},
     "machine": set(),
-    "bench": NOUNS
-    | {"__init__", "machine", "bundle", "classifier", "golden", "pipeline", "ports", "wire"},
+    "bench": NOUNS | {"__init__", "machine", "bundle", "classifier", "golden", "pipeline", "ports", "wire"},
     "cli_bench": NOUNS | {"bench", "session"},
     "cli": NOUNS
-    | {"cli_bench", "cli_data", "cli_files", "cli_workbench"}
+    | {"cli_bench", "cli_data", "cli_explain", "cli_files", "cli_workbench"}
     | {"__init__", "session", "sinks", "ports", "bundle", "golden"},
     "datasets": NOUNS | {"__init__", "recordings"},
     "models": NOUNS,
     "training": NOUNS
     | STAGES
-    | {"__init__", "frontend", "bundle", "classifier", "scoring", "recordings"}
+    | {"__init__", "frontend", "humps", "bundle", "classifier", "scoring", "recordings"}
     | WORKBENCH,
 }
 """Which rooms of ``ecgedge`` a room may import, beside itself."""
@@ -92,6 +96,7 @@ EXTERNAL: dict[str, set[str]] = {
     "schema": set(),
     "sinks": {"rich"},
     "cli": {"typer"},
+    "cli_explain": {"typer"},
     "cli_files": {"typer"},
     "cli_bench": {"typer"},
     "cli_data": {"typer"},
@@ -99,6 +104,7 @@ EXTERNAL: dict[str, set[str]] = {
     "extras": set(),
     "convert": {"numpy", "edfio", "pyarrow"},
     "plot": {"numpy", "matplotlib"},
+    "explain": {"numpy", "matplotlib"},
 }
 """Which packages a light room may import beside the standard library; numpy where nothing is said."""
 

@@ -12,8 +12,9 @@ import pytest
 
 from ecgedge import cli
 from ecgedge.errors import RecordingError, UsageError
-from ecgedge.messages import Beat, Episode, Gap, Quality, Scores, Verdict
-from ecgedge.plot import Page, Strip, plot, read_strip
+from ecgedge.messages import Beat, EctopicRun, Episode, Gap, Quality, Scores, Verdict
+from ecgedge.plot import Page, plot
+from ecgedge.strip import Strip, read_strip
 
 pytest.importorskip("matplotlib")
 
@@ -74,6 +75,35 @@ def test_beats_stand_over_their_peaks() -> None:
     np.testing.assert_allclose(marks[:, 0] - lines(page)[0][0, 0], [50, 70, 37.5])
     assert marks[0, 1] > marks[2, 1]
     assert "75/min" in words(page)
+
+
+def test_beats_that_are_not_ordinary_have_their_letter_and_colour() -> None:
+    at = {102.0: "", 102.6: "APC", 103.4: "PVC", 111.5: "fusion"}
+    beats = [Beat(int(t * RATE), t, 0.8, 1.0, True) for t in at]
+    kinds = {int(t * RATE): kind for t, kind in at.items() if kind}
+    page = drawn(strip(beats=beats, kinds=kinds | {7: "PVC"}))
+    marks = [line for line in page._axes.lines if line.get_marker() == "v"]
+    assert len({line.get_color() for line in marks}) == 4
+    letters = {text.get_text(): text.get_position()[0] for text in page._axes.texts}
+    left = lines(page)[0][0, 0]
+    for letter, mm in (("A", 65.0), ("V", 85.0), ("F", 37.5)):
+        assert 0 < letters[letter] - left - mm < 3
+    assert any(word.endswith("A APC   ·   V PVC   ·   F fusion") for word in words(page))
+    plain = drawn(strip(beats=beats[:1], kinds={7: "PVC"}))  # a beat beyond the strip
+    assert any(word.endswith("R peak") for word in words(plain))
+
+
+def test_a_row_of_ectopic_beats_is_barred_and_named_once() -> None:
+    def row(kind: str, onset_s: float, offset_s: float) -> EctopicRun:
+        first, last = int(onset_s * RATE), int(offset_s * RATE)
+        return EctopicRun(kind, "closed", "PVC", "b", first, last, onset_s, offset_s, 4)  # type: ignore[arg-type]
+
+    found = [row("run", 101.0, 102.2), row("bigeminy", 108.0, 113.0), row("couplet", 90.0, 90.4)]
+    page = drawn(strip(rows={r.onset: r for r in found}))
+    said = [word for word in words(page) if word.startswith("PVC")]
+    assert said == ["PVC run of 4", "PVC bigeminy"]
+    bars = [p.get_width() for p in page._axes.patches if p.get_height() == pytest.approx(0.9)]
+    np.testing.assert_allclose(sorted(bars), sorted([1.6 * 25, 2.2 * 25, 3.2 * 25]))
 
 
 def test_verdicts_quality_gaps_and_episodes_are_said() -> None:
