@@ -28,7 +28,7 @@ from ecgedge.training.beats.sets import Sets, load_sets
 from ecgedge.training.data import EpochOrder
 from ecgedge.training.place import usable
 from ecgedge.training.progress import Progress
-from ecgedge.training.run import kept, settle_norms
+from ecgedge.training.run import FEWEST_STEPS, kept, settle_norms
 from ecgedge.training.trainer import hushed, interruptible, make_trainer
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def fit(
     for stage, epochs in zip(STAGES, (p.beat_epochs, p.masked_epochs, plan.optimiser.epochs), strict=True):
         if epochs:
             _stage(net, decoder, plan, stage, epochs, folder / stage, sets, **how)
+    torch.manual_seed(plan.seed)  # dropout
     settle_norms(net, _plain(sets.fit, plan))  # type: ignore[arg-type]
     figures = summary(sets.inner.labels, logits_of(net, sets.inner), plan)
     path = out / f"{plan.name}.pt"
@@ -148,8 +149,9 @@ def _stage(
     if size % processes:
         raise UsageError(f"a batch of {size} on {processes} devices", "a batch that they can share")
     windows = sets.fit if labels else sets.unlabelled
-    if len(windows) < size:
-        raise DataError(f"{len(windows)} windows to learn from", f"a batch, {size}", "Take smaller ones.")
+    if len(windows) // size * epochs < FEWEST_STEPS:
+        found = f"{len(windows)} windows to learn from, {size} a batch, {epochs} epochs"
+        raise DataError(found, f"{FEWEST_STEPS} steps or more", "Take smaller batches or more epochs.")
     folder.mkdir(parents=True, exist_ok=True)
     order = EpochOrder(len(windows), plan.seed, epoch, trainer.global_rank, processes)
     share = size // processes

@@ -67,7 +67,7 @@ def load_sets(root: Path, plan: BeatRecipe) -> Sets:
     if not len(fit) or not len(inner):
         raise DataError(f"{len(fit)} windows to fit on, {len(inner)} to choose by", "some of each")
     borrowed, rhythms = _cinc(root, plan, max(plan.data.weak, _wanted(plan)))
-    unlabelled = BeatSet.join([fit, borrowed])
+    unlabelled = BeatSet.join([fit, borrowed.take(_among(borrowed.records, len(rhythms), _wanted(plan)))])
     if plan.data.label_share < 1:
         fit = fit.take(np.arange(0, len(fit), round(1 / plan.data.label_share)))
     if plan.data.weak:
@@ -79,6 +79,12 @@ def _wanted(plan: BeatRecipe) -> int:
     """Recordings of CinC 2017 that pre-training takes."""
     p = plan.pretraining
     return p.records if p.beat_epochs or p.masked_epochs else 0
+
+
+def _among(records: npt.NDArray[np.int32], n: int, wanted: int) -> npt.NDArray[np.bool_]:
+    """Which windows are of ``wanted`` recordings spread evenly over all ``n``, shape (windows,)."""
+    chosen = np.linspace(0, n - 1, min(n, wanted)).round() if wanted else np.empty(0)
+    return np.isin(records, chosen)
 
 
 def names_of(root: Path, plan: BeatRecipe) -> tuple[set[str], set[str]]:
