@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from ecgedge.messages import Floats, Signal32
 
 
-def _interpreter(model: bytes, threads: int) -> Any:
-    """The interpreter of ai-edge-litert, or of its ancestor on 32-bit systems."""
+def _interpreter(model: bytes, threads: int) -> tuple[Any, str]:
+    """The interpreter of ai-edge-litert, or of its ancestor on 32-bit systems, and which of them it is."""
+    runtime = "ai-edge-litert"
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
+        runtime = "tflite-runtime"
         try:
             from tflite_runtime.interpreter import Interpreter
         except ImportError:
@@ -41,7 +43,7 @@ def _interpreter(model: bytes, threads: int) -> Any:
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BundleError(f"the interpreter refuses the model ({reason})", "a TFLite model") from None
-    return interpreter
+    return interpreter, runtime
 
 
 @contextmanager
@@ -75,7 +77,8 @@ class Classifier:
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.bundle = bundle
-        self._run = _interpreter(bundle.model, threads)
+        self._run, self.runtime = _interpreter(bundle.model, threads)
+        """The interpreter, and the package that brought it."""
         self._inputs = _match("input", bundle.manifest["inputs"], self._run.get_input_details())
         self._outputs = _match("output", bundle.manifest["outputs"], self._run.get_output_details())
         self._logits = next(e["name"] for e in bundle.manifest["outputs"] if e["kind"] == "logits")

@@ -17,7 +17,13 @@ from ecgedge.errors import BundleError
 from ecgedge.schema import first_fault
 
 NAMES = bundles.list_bundles()
-MOST_BYTES = {"efficientecg-xs": 128 * 1024, "efficientecg-s": 512 * 1024, "dualnet-s": 2_200_000}
+MOST_BYTES = {
+    "efficientecg-xs": 128 * 1024,
+    "efficientecg-s": 512 * 1024,
+    "dualnet-s": 2_200_000,
+    "ecg-sl": 250_000,
+    "danet": 300_000,
+}
 SCHEMA = json.loads((bundles.FOLDER / "manifest.schema.json").read_text())
 
 
