@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from dataclasses import replace
@@ -324,3 +325,79 @@ def test_evaluate_prints_and_keeps_the_table(
     for odd in ({"data": "cinc2017", "split": None}, {"data": None, "split": "validation"}):
         with pytest.raises(UsageError):
             report.command(str(made), mit, int8=False, out=None, **odd)  # type: ignore[arg-type]
+
+
+# -- other tasks, on synthesised recordings in the form of their sets -----------------------------------
+
+
+def ptbxl_like(root: Path) -> Path:
+    """24 recordings of 10 s at 100 Hz: every other one with a superclass of MI, some with none."""
+    folder = root / "ptbxl"
+    (folder / "records100").mkdir(parents=True)
+    rows = []
+    for k in range(24):
+        codes = ("{'NORM': 100.0}", "{'IMI': 80.0, 'LVH': 50.0}", "{'SR': 0.0}")[k % 3]
+        rows.append([k + 1, "1.0", "60.0", "1", codes, str(1 + k % 10), f"records100/{k:05}_lr", "none"])
+        counts = counts_of(k, 12.0)
+        at = np.arange(1000) * RATE_HZ / 100
+        lead = np.interp(at, np.arange(len(counts)), counts[:, 0])
+        write_record(folder / "records100", f"{k:05}_lr", np.rint(lead)[:, None], 100, {})
+        header = folder / "records100" / f"{k:05}_lr.hea"
+        header.write_text(header.read_text().replace("MLII", "V5"))
+    heads = ["ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", "filename_lr", "filename_hr"]
+    with (folder / "ptbxl_database.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([heads, *rows])
+    statements = ",description,diagnostic_class\nNORM,,NORM\nIMI,,MI\nLVH,,HYP\nSR,,\n"
+    (folder / "scp_statements.csv").write_text(statements)
+    return root
+
+
+def apnea_like(root: Path) -> Path:
+    """Three nights of four minutes at 100 Hz, every other minute with apnoea."""
+    folder = root / "apnea-ecg"
+    folder.mkdir()
+    for k, name in enumerate(("a01", "b01", "c01", "x01")):
+        counts = counts_of(k, 245.0)
+        at = np.arange(24_000) * RATE_HZ / 100
+        lead = np.interp(at, np.arange(len(counts)), counts[:, 0])
+        marks = [Annotation(6000 * m, "AN"[(k + m) % 2]) for m in range(4)]
+        write_record(folder, name, np.rint(lead)[:, None], 100, {"apn": encode(marks)} if k < 3 else {})
+    (folder / "RECORDS").write_text("a01\nb01\nc01\nx01\n")
+    return root
+
+
+def test_superclasses_of_ptbxl_several_at_a_time(tmp_path: Path) -> None:
+    root = ptbxl_like(tmp_path)
+    path = small(tmp_path, "ecg-sl-ptbxl", records=0, beats=12, emit=[0, 12])
+    plan = recipes.load(str(path))
+    loaded = sets.load_sets(root, plan)
+    # Folds 1 to 8 to fit, 9 to choose; the tenth is left alone.
+    assert int(loaded.fit.records.max()) + 1 == 20
+    assert int(loaded.inner.records.max()) + 1 == 2
+    first = [loaded.fit.labels[loaded.fit.records == k][0].tolist() for k in range(3)]
+    assert first == [[1, 0, 0, 0, 0], [0, 1, 0, 0, 1], [0, 0, 0, 0, 0]]
+    trained = checkpoint.load_as(run.train(str(path), root, tmp_path / "out"), recipes.from_table)
+    assert set(trained.inner["f1"]) == {"NORM", "MI", "STTC", "CD", "HYP"}
+
+
+def test_minutes_of_apnea(tmp_path: Path) -> None:
+    root = apnea_like(tmp_path)
+    path = small(tmp_path, "ecg-sl-apnea", inner_share=0.33, records=0, batch=1)
+    loaded = sets.load_sets(root, recipes.load(str(path)))
+    # One window a minute: no heart beats 120 times here.
+    assert len(loaded.fit) + len(loaded.inner) == 12
+    assert sorted(np.concatenate([loaded.fit.labels, loaded.inner.labels])[:, 0]) == [0] * 6 + [1] * 6
+    made = run.train(str(path), root, tmp_path / "out")
+    assert checkpoint.load_as(made, recipes.from_table).inner["windows"] == 4
+
+
+def test_rhythm_of_cinc_2017(cinc_like: Path, tmp_path: Path) -> None:
+    made = {}
+    for pooling in ("attention", "mean"):
+        path = small(tmp_path, "ecg-sl-rhythm", records=10, inner_share=0.25, pooling=pooling)
+        out = tmp_path / pooling
+        made[pooling] = checkpoint.load_as(run.train(str(path), cinc_like, out), recipes.from_table)
+    assert made["mean"].net.pool is None
+    assert set(made["attention"].inner["f1"]) == {"N", "A", "O", "~"}
+    with pytest.raises(UsageError, match="mitdb"):
+        evaluate.open_model(str(tmp_path / "mean" / "small.pt"), cinc_like)

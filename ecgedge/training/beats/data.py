@@ -62,6 +62,7 @@ class BeatSet:
     @staticmethod
     def join(sets: Sequence[BeatSet]) -> BeatSet:
         """All windows of several sets; their recordings stay apart."""
+        sets = [s for s in sets if len(s)] or sets[:1]
         out = BeatSet(*(np.concatenate([getattr(s, f.name) for s in sets]) for f in fields(BeatSet)))
         first = np.cumsum([0, *(int(s.records.max(initial=-1)) + 1 for s in sets[:-1])])
         out.records = np.concatenate([s.records + k for s, k in zip(sets, first, strict=True)])
