@@ -27,7 +27,6 @@ static uint8_t after(const ecgedge_ring *ring, uint8_t number) {
 
 void ecgedge_ring_put(ecgedge_ring *ring, const int32_t *values, uint16_t off, uint32_t time_us) {
     ecgedge_data *data = &ring->data;
-    uint8_t *frame;
     bool streaming = ring->streaming;
     uint32_t index = ring->next_index;
     uint8_t state = ring->state;
@@ -44,7 +43,7 @@ void ecgedge_ring_put(ecgedge_ring *ring, const int32_t *values, uint16_t off, u
         }
     }
     if (streaming && state != FULL) {
-        frame = slot(ring, ring->head);
+        uint8_t *frame = slot(ring, ring->head);
         if (state == EMPTY) {
             data->index = index;
             data->time_us = time_us;

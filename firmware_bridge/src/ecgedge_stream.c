@@ -2,10 +2,12 @@
 
 #include <stddef.h>
 
+enum { HELLO_EVERY = 76 }; /* times 65.536 ms: about 5 s (3.2), in one byte */
+
 static void say_hello(ecgedge_stream *stream, uint32_t now_us) {
     uint8_t bytes[1 + ECGEDGE_HELLO_BYTES];
     ecgedge_hello *hello = &stream->hello;
-    hello->flags = stream->streaming ? ECGEDGE_LISTENS | ECGEDGE_STREAMING : ECGEDGE_LISTENS;
+    hello->flags = (uint8_t)(ECGEDGE_LISTENS | (stream->streaming * ECGEDGE_STREAMING));
     hello->next_index = ecgedge_ring_index(stream->ring);
     hello->time_us = now_us;
     bytes[0] = 0; /* ends whatever the host has heard so far, a bootloader for instance (3.1) */
@@ -41,8 +43,8 @@ void ecgedge_stream_poll(ecgedge_stream *stream, uint32_t now_us) {
         stream->hello.rate_mhz = stream->set_rate(stream->new_rate);
         stream->new_rate = 0;
     }
-    if (now_us - stream->hello_us >= ECGEDGE_HELLO_EVERY_US) {
-        stream->hello_us = now_us;
+    if ((uint8_t)((uint8_t)(now_us >> 16) - stream->hello_at) >= HELLO_EVERY) {
+        stream->hello_at = (uint8_t)(now_us >> 16);
         stream->owed++;
     }
     for (; stream->owed; stream->owed--) {

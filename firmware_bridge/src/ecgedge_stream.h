@@ -13,8 +13,6 @@
 extern "C" {
 #endif
 
-#define ECGEDGE_HELLO_EVERY_US 5000000UL /* 3.2 */
-
 /* Send bytes to the host: all of them, waiting where there is no room. */
 typedef void (*ecgedge_send)(const uint8_t *bytes, uint16_t size);
 
@@ -32,8 +30,8 @@ typedef struct {
     ecgedge_set_rate set_rate;
     /* What follows belongs to the functions below. */
     ecgedge_parser parser;
-    uint32_t hello_us; /* when a hello was last sent unasked */
     uint32_t new_rate; /* asked for and not yet set, millihertz; 0 = none */
+    uint8_t hello_at;  /* when a hello was last sent unasked, in 65.536 ms */
     uint8_t owed;      /* hellos to be sent: the first one, and answers (5.3) */
     bool streaming;    /* what the host wants */
 } ecgedge_stream;

@@ -30,10 +30,10 @@ static void attach(avr_t *avr) {
     avr_irq_register_notify(avr_get_interrupt_irq(avr, TIMER1_COMPB), on_compare, avr);
 }
 
-/* LO+ is D10, LO- is D11; both show what happens to one of them. */
-static void restart(avr_t *avr) {
-    set_pin(avr, 'B', 2, electrodes_off);
-    set_pin(avr, 'B', 3, 0);
+/* Outputs LO+ (D10) and LO- (D11). */
+static void show_electrodes(avr_t *avr) {
+    set_pin(avr, 'B', 2, electrodes_off & 1);
+    set_pin(avr, 'B', 3, electrodes_off >> 1 & 1);
 }
 
-const chip ad8232 = {"ad8232", attach, restart};
+const chip ad8232 = {"ad8232", attach, show_electrodes, show_electrodes};

@@ -145,4 +145,4 @@ static void restart(avr_t *avr) {
     avr_cycle_timer_register(avr, period(), on_time, NULL);
 }
 
-const chip ads1292r = {"ads1292r", attach, restart};
+const chip ads1292r = {"ads1292r", attach, restart, NULL};

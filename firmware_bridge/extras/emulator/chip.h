@@ -13,8 +13,8 @@ int32_t signal_now(const avr_t *avr);
 /* Input from outside to a pin of the processor, for instance set_pin(avr, 'D', 2, 0). */
 void set_pin(avr_t *avr, char port, int pin, int level);
 
-/* Whether electrodes are off. */
-extern bool electrodes_off;
+/* Electrodes that are off, as bits; 0 while all are on. */
+extern int electrodes_off;
 
 /* A front end. `attach` connects it to the processor, once; `restart` follows every reset, which makes the
  * processor forget the timers of its surroundings. */
@@ -22,6 +22,7 @@ typedef struct {
     const char *name;
     void (*attach)(avr_t *avr);
     void (*restart)(avr_t *avr);
+    void (*electrodes_changed)(avr_t *avr); /* NULL: it looks by itself */
 } chip;
 
 /* The signal, in millivolts, at A0; LO+ and LO- at D10 and D11. */

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pty.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -23,6 +24,10 @@ void cable_plug(cable *link) {
     tcsetattr(slave, TCSANOW, &raw);
     close(slave); /* so that the host's opening and closing can be seen */
     fcntl(link->master, F_SETFL, O_NONBLOCK);
+    link->watch = inotify_init1(IN_NONBLOCK);
+    if (link->watch < 0 || inotify_add_watch(link->watch, path, IN_OPEN) < 0) {
+        err(1, "%s cannot be watched", path);
+    }
     snprintf(temporary, sizeof temporary, "%s.new", link->name);
     unlink(temporary);
     if (symlink(path, temporary) != 0 || rename(temporary, link->name) != 0) {
@@ -33,12 +38,18 @@ void cable_plug(cable *link) {
 void cable_unplug(cable *link) {
     unlink(link->name);
     close(link->master);
-    link->master = -1;
+    close(link->watch);
+    link->master = link->watch = -1;
 }
 
 bool cable_open(const cable *link) {
     struct pollfd look = {link->master, POLLIN, 0};
     return link->master >= 0 && poll(&look, 1, 0) >= 0 && !(look.revents & POLLHUP);
+}
+
+bool cable_opened(const cable *link) {
+    char events[4096];
+    return read(link->watch, events, sizeof events) > 0;
 }
 
 bool cable_heard(const cable *link) {

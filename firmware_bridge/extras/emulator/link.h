@@ -10,6 +10,7 @@ typedef struct {
     const char *name; /* symbolic link to the pseudo-terminal; NULL where `file` is set */
     int file;         /* descriptor of a file that takes all bytes; -1 without one */
     int master;       /* -1 while the cable is out */
+    int watch;        /* tells of openings */
 } cable;
 
 /* Put the cable in: a new pseudo-terminal in raw mode, and the name pointing to it. Exits where it cannot. */
@@ -20,6 +21,9 @@ void cable_unplug(cable *link);
 
 /* Whether a program has the port open. */
 bool cable_open(const cable *link);
+
+/* Whether a program has opened the port since the last question. */
+bool cable_opened(const cable *link);
 
 /* Whether bytes from the host are waiting. */
 bool cable_heard(const cable *link);

@@ -153,4 +153,4 @@ static void restart(avr_t *avr) {
     avr_cycle_timer_register(avr, period(), on_time, NULL);
 }
 
-const chip max30003 = {"max30003", attach, restart};
+const chip max30003 = {"max30003", attach, restart, NULL};

@@ -35,11 +35,12 @@ static const char USAGE[] =
     "  --seconds S        simulated time after which the processor stands still; a file's end [no end]\n"
     "  --wait             stand still until the host's first byte\n"
     "  --reset-on-open    reset when a program opens the port, as a real Uno does\n"
-    "  --event T:off=1    electrodes off (or on again, 0) at T simulated seconds; in order of time\n"
-    "  --event T:pin=0    LO- of the AD8232 instead of LO+ (1)\n"
+    "  --event T:off=1    electrodes off (or on again, 0) at T simulated seconds; in order of time. AD8232: 1 is\n"
+    "                     its LO+, 2 its LO-, 3 both\n"
+    "  --event T:reset=S  the button, held for S real seconds\n"
     "  --event T:unplug=S cable out at T, in again after S real seconds, with power-up\n";
 
-typedef enum { OFF, LO_MINUS, UNPLUG } deed;
+typedef enum { OFF, RESET, UNPLUG } deed;
 
 typedef struct {
     double at_s;
@@ -63,7 +64,7 @@ static struct {
 
 static cable line = {.file = -1, .master = -1};
 static volatile sig_atomic_t stop;
-bool electrodes_off;
+int electrodes_off;
 
 int32_t signal_now(const avr_t *avr) {
     size_t index = (size_t)((double)avr->cycle / CLOCK_HZ * option.rate_hz);
@@ -132,19 +133,6 @@ static void hold_until_heard(void) {
     }
 }
 
-/* A host that opens the port resets the board. Returns whether it did. */
-static bool notice_opening(avr_t *avr) {
-    static bool was;
-    bool is = cable_open(&line);
-    bool opened = is && !was;
-    was = is;
-    if (opened && option.reset_on_open) {
-        reset(avr);
-        hold_until_heard();
-    }
-    return opened;
-}
-
 /* Bytes of the host, as fast as the processor's receiver takes them. */
 static void listen(avr_t *avr) {
     uint8_t bytes[16];
@@ -156,16 +144,16 @@ static void listen(avr_t *avr) {
 
 static void do_events(avr_t *avr, double time_s) {
     static int next;
-    static int pin = 2;
     for (; next < option.events_count && option.events[next].at_s <= time_s; next++) {
         const event *now = &option.events[next];
-        if (now->what == LO_MINUS) {
-            pin = now->value ? 2 : 3;
-        } else if (now->what == OFF) {
-            electrodes_off = now->value != 0;
-            if (option.front_end == &ad8232) {
-                set_pin(avr, 'B', pin, electrodes_off);
+        if (now->what == OFF) {
+            electrodes_off = (int)now->value;
+            if (option.front_end->electrodes_changed) {
+                option.front_end->electrodes_changed(avr);
             }
+        } else if (now->what == RESET) {
+            nap(now->value);
+            reset(avr);
         } else {
             cable_unplug(&line);
             nap(now->value);
@@ -177,9 +165,9 @@ static void do_events(avr_t *avr, double time_s) {
 }
 
 static void keep_pace(double time_s) {
-    static double begin_s;
     if (option.speed > 0) {
-        double left_s = 0;
+        static double begin_s;
+        double left_s;
         if (begin_s == 0) {
             begin_s = now_s() - time_s / option.speed;
         }
@@ -207,7 +195,10 @@ static void run(avr_t *avr) {
         }
         do_events(avr, time_s);
         if (line.name) {
-            notice_opening(avr);
+            if (option.reset_on_open && cable_opened(&line)) {
+                reset(avr);
+                hold_until_heard();
+            }
             listen(avr);
         }
         keep_pace(time_s);
@@ -235,7 +226,7 @@ static void read_signal(const char *path) {
 }
 
 static void add_event(const char *text) {
-    static const char *const NAMES[] = {"off", "pin", "unplug"};
+    static const char *const NAMES[] = {"off", "reset", "unplug"};
     char name[8];
     event *made = &option.events[option.events_count];
     if (option.events_count == MAX_EVENTS ||
