@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from dataclasses import replace
+from itertools import pairwise
 from math import isfinite
 
 import numpy as np
@@ -110,7 +111,7 @@ class Clock:
         self._segment: Segment | None = None
         self._starts: list[int] = []
         self._segments: list[Segment] = []
-        self._index: int | None = None  # sender's number of the next sample
+        self._index: int | None = None  # sender's number of the next sample, or the decoder's count
         self._arrival: float | None = None
         self._held: list[SampleBlock] = []  # until the rate is measured, or after a pause
         self._held_n = 0
@@ -181,7 +182,8 @@ class Clock:
         return out
 
     def _settle_rate(self, run: list[SampleBlock], held: list[SampleBlock]) -> list[Out]:
-        counts = np.cumsum([b.n for b in run]).tolist()
+        damaged = [b.first - a.first - a.n if b.estimated else 0 for a, b in pairwise(run)]
+        counts = np.cumsum([b.n + max(0, lost) for b, lost in zip(run, [0, *damaged], strict=True)]).tolist()
         rate = measure_rate([b.arrival_s for b in run], counts)
         if rate is None and len(run) < len(held):
             return self._settle_rate(held, held)
@@ -294,13 +296,23 @@ class Clock:
             return out
         return out + self._deliver(block)
 
+    def _damaged(self, block: SampleBlock, index: int | None) -> int:
+        """Samples in front of a block that the decoder believes lost."""
+        if index is None or self._segment is None or not block.estimated:
+            return 0
+        return max(0, min(block.first - index, round(LONGEST_LOSS_S * self._segment.rate_hz)))
+
     def _behind(self, arrival_s: float, sample: int) -> float:
         """How many samples the stream is behind a sender that never pauses, up to a constant."""
         assert self._segment is not None
         return (arrival_s - self._segment.time_s) * self._segment.rate_hz - (sample - self._segment.first)
 
     def _deliver(self, block: SampleBlock) -> list[Out]:
-        out = self._follow_board(restarted=False)
+        out: list[Out] = []
+        if damaged := self._damaged(block, self._index):
+            out.append(self._gap(damaged, "lost", estimated=True))
+        self._index = block.first + block.n
+        out += self._follow_board(restarted=False)
         given = self._give(block)
         behind = self._behind(block.arrival_s, self.sample)
         recent = self._backlog  # minima of the last seconds, oldest first, so that [0] is the least
@@ -317,9 +329,10 @@ class Clock:
             return []
         held, self._held, self._resumed_s = self._held, [], None
         assert self._segment is not None
-        sample, least = self.sample, float("inf")
+        sample, least, index = self.sample, float("inf"), self._index
         for block in held:
-            sample += block.n
+            sample += self._damaged(block, index) + block.n
+            index = block.first + block.n
             least = min(least, self._behind(block.arrival_s, sample))
         n = round(least - self._backlog[0][1])
         out: list[Out] = []

@@ -53,8 +53,8 @@ class SampleBlock:
     """Consecutive samples of all leads."""
 
     first: int
-    """From a decoder: index in the sender's own numbering, unwrapped (or the decoder's running count
-    where ``indexed`` is False). From the clock on: stream sample."""
+    """From a decoder: index in the sender's own numbering, unwrapped. Where ``indexed`` is False the decoder
+    counts, and samples that it believes lost with it. From the clock on: stream sample."""
     counts: Floats
     """Raw converter counts, shape (n_samples, n_leads), float64 (exact for integers of up to 53 bits).
     Not-a-number marks a sample that the sender knows to be missing."""
@@ -67,8 +67,8 @@ class SampleBlock:
     device_us: int | None = None
     """Sender's clock at the first sample, microseconds, unwrapped; None where the layout has none."""
     estimated: bool = False
-    """True where the jump in front of this block is no exact loss: the sender's short count may have wrapped
-    in a pause, and only arrival times tell how often."""
+    """True where the jump in front of this block is no exact loss: damage stood there that looked like so many
+    samples, or the sender's short count may have wrapped in a pause, and only arrival times tell how often."""
 
     @property
     def n(self) -> int:

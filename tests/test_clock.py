@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -268,3 +270,29 @@ def test_an_empty_numbered_block_tells_where_the_sender_stands() -> None:
     gaps = [(m.first, m.n, m.cause, m.estimated) for m in out if isinstance(m, Gap)]
     assert gaps == [(0, 50, "lost", False), (75, 25, "lost", False)]
     assert (clock.lost, clock.sample) == (75, 100)
+
+
+def test_damage_that_an_unnumbered_sender_tells_of_keeps_the_time() -> None:
+    """Three samples of every 100 are damaged: told as an estimate, and neither rate nor time slips."""
+    clock, out = Clock(), []
+    for k in range(40):
+        block = ramp(100 * k + 3 * (k > 0), 100 - 3 * (k > 0), 5.0 + 0.4 * (k + 1), indexed=False)
+        out += clock.push(replace(block, estimated=k > 0))
+    out += clock.finish()
+    assert [s.rate_hz for s in out if isinstance(s, Segment)] == [250.0]
+    gaps = [g for g in out if isinstance(g, Gap)]
+    assert [(g.first, g.n, g.estimated) for g in gaps] == [(100 * k, 3, True) for k in range(1, 40)]
+    assert clock.lost_estimated == 117
+    assert clock.sample == 4000
+
+
+def test_damage_in_a_pause_is_not_counted_twice() -> None:
+    clock, out = Clock(250.0), []
+    for k in range(100):
+        late = 2.0 if k >= 50 else 0.0  # 500 samples never came, and 20 of them are known of
+        block = ramp(25 * k + (20 if k >= 50 else 0), 25, 5.0 + 0.1 * (k + 1) + late, indexed=False)
+        out += clock.push(replace(block, estimated=k == 50))
+    out += clock.finish()
+    gaps = [g for g in out if isinstance(g, Gap)]
+    assert sum(g.n for g in gaps) == 500
+    assert sorted(g.n for g in gaps) == [20, 480]

@@ -267,6 +267,29 @@ def test_every_sample_arrives_and_every_byte_is_accounted_for(name: str) -> None
         assert np.abs(got - signal(n)).max() <= 0.5 * board.uv_per_count + 1e-9
 
 
+# -- damage where there is no counter -------------------------------------------------------------------
+
+UNCOUNTED = [name for name in PACKETS if protocol(name) == "protocentral" and name != "healthypi5-batch"]
+
+
+@pytest.mark.parametrize("name", UNCOUNTED)
+def test_damaged_packets_are_told_as_lost(name: str) -> None:
+    sent = speak(name, 600)
+    damaged = list(sent.packets)
+    for k in (200, 201, 300, 400):
+        damaged[k] = bytes([damaged[k][0] ^ 8]) + damaged[k][1:]  # the head
+    damaged[400] = damaged[400][:-1]  # and a byte is gone
+    damaged[500] = damaged[500][:7] + damaged[500][8:]
+    out, decoder = read(protocol(name), timed(damaged, sent.speech.rate_hz))
+    found = placed(out)
+    truth = placed(read(protocol(name), sent.chunks)[0])
+    # The one without a whole head leaves nothing to tell it by.
+    told = {k - (k > 400): row for k, row in truth.items() if k not in (200, 201, 300, 400, 500)}
+    assert found == told
+    assert decoder.counters.bad_frames == 4
+    assert sum(block.estimated for block in blocks(out)) == 3
+
+
 # -- losses and damage where there is a counter --------------------------------------------------------
 
 

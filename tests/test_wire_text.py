@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,11 @@ def read(raw: bytes, size: int = 4096, decoder: TextDecoder | None = None) -> tu
 
 def samples(out: list[Any]) -> list[Any]:
     """Every sample of the first lead; None while a lead is off."""
-    flat = []
+    flat, lost = [], 0
     for m in out:
         if isinstance(m, SampleBlock):
-            assert m.first == len(flat)
+            assert (m.first > len(flat) + lost) == m.estimated
+            lost = m.first - len(flat)
             flat += [None if m.leads_off else v for v in m.counts[:, 0].tolist()]
     return flat
 
@@ -160,10 +162,32 @@ def test_a_damaged_line_costs_itself_only() -> None:
     assert decoder.counters.discarded_bytes == len(b"300\r\n") + len(b"3\xf65\r\n")
 
 
+def lost(out: list[Any]) -> list[int]:
+    """Where the decoder steps over lines, and over how many."""
+    blocks = [m for m in out if isinstance(m, SampleBlock)]
+    return [b.first - a.first - a.n for a, b in pairwise(blocks) if b.first != a.first + a.n]
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_damaged_lines_are_told_as_lost(size: int) -> None:
+    bad = b"3\xf65\r\n"
+    raw = lines(RAMP[:40]) + bad + lines(RAMP[40:70]) + bad + lines([7]) + bad * 2 + lines(RAMP[70:])
+    out, decoder = read(raw, size)
+    assert samples(out) == RAMP[1:]
+    assert lost(out) == [1, 4]  # the lone line between two damaged ones is not believed either
+    assert decoder.counters.bad_frames == 5
+
+
+def test_long_garbage_is_no_number_of_samples() -> None:
+    out, _ = read(lines(RAMP) + b"\xff\xfe\n" * 200 + lines(RAMP))
+    assert lost(out) == []
+
+
 def test_lines_of_another_form_are_not_samples() -> None:
     raw = b"".join(lines([v]) + (b"BPM: 72\r\n" if v % 20 == 0 else b"") for v in RAMP)
     out, decoder = read(raw)
     assert samples(out) == RAMP[1:]
+    assert lost(out) == []
     assert decoder.counters.bad_frames == 5
 
 

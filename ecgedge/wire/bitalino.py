@@ -3,8 +3,9 @@
 The bytes stand in reverse: the last one holds counter and checksum (CRC-4, x^4 + x + 1), those before it
 four digital inputs, then A1 to A4 of 10 bits and A5 and A6 of 6. The ECG sensor's usual input is A2. The
 scale is that of the BITalino ECG sensor (gain 1100) at 3.3 V; other sensors have others. There is no sync
-word: packets are found by checksum and counter. The counter wraps after 16 packets, so of more than 15 lost
-at once only the rest of the division by 16 is certain.
+word: packets are found by checksum and counter; nothing but zeros, whose checksum is right, is not
+believed. The counter wraps after 16 packets, so of more than 15 lost at once only the rest of the division
+by 16 is certain.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class BitalinoDecoder(PacketDecoder):
         raw = data[at : at + size]
         if len(raw) < size:
             return MORE
-        if checksum(raw[:-1] + bytes((raw[-1] & 0xF0,))) != raw[-1] & 0x0F:
+        if checksum(raw[:-1] + bytes((raw[-1] & 0xF0,))) != raw[-1] & 0x0F or not any(raw):
             return BAD
         return Packet((_row(raw),), raw, raw[-1] >> 4)
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MORE: Final = "more"
 BAD: Final = "bad"
+_DAMAGE = 4096
+"""Damage beyond so many bytes is left to be told by timing."""
 Read = Packet | Literal["more", "bad"]
 Out = Board | SampleBlock | Status
 
@@ -40,15 +42,15 @@ class PacketDecoder(ABC):
     """Bytes of a board that sends packets of fixed size -> Board, SampleBlock.
 
     Every byte is part of a packet that was believed, or held (less than ``PROOF`` packets), or counted in
-    ``discarded_bytes``. ``bad_frames`` counts the places at which the bytes left the layout, packets whose
-    counter was damaged, and packets that were received twice. Never raises, whatever the bytes.
+    ``discarded_bytes``. ``bad_frames`` counts the places at which the bytes left the layout (a counter that
+    jumped for one packet included) and packets that were received twice. Never raises, whatever the bytes.
     """
 
     NAME: ClassVar[str]
     PROOF: ClassVar[int] = 8
     """Packets in a row that prove the layout."""
     RESUME: ClassVar[int] = 2
-    """Packets in a row that are believed after damage."""
+    """Packets in a row that are believed after damage, or where the counter jumps."""
     MODULUS: ClassVar[int | None] = None
     """The packet counter counts modulo this; None where packets carry none."""
 
@@ -58,6 +60,8 @@ class PacketDecoder(ABC):
         self._at = 0  # position of the first held byte in the stream
         self._arrivals: deque[tuple[int, float]] = deque()  # position behind a chunk, its arrival
         self._in_step = False
+        self._before: Packet | None = None
+        self._damage = b""  # since the last packet
         self._bytes = self._discarded = self._frames = self._bad = 0
         self._samples = self._leads_off = 0
         self._nature: Nature | None = None
@@ -78,6 +82,10 @@ class PacketDecoder(ABC):
     @abstractmethod
     def _learn(self, packets: list[Packet]) -> Nature | None:
         """What the first packets tell; None where they are not to be believed after all."""
+
+    def _lost_in(self, damage: bytes) -> int:
+        """How many packets a damaged stretch seems to have held, where no counter tells."""
+        return 0
 
     def _follows(self, before: Packet, packet: Packet) -> bool:
         """Whether two packets, one right behind the other, come from one board."""
@@ -138,18 +146,21 @@ class PacketDecoder(ABC):
         while at < len(data):
             begin = self._seek(data, at)
             if begin > at:
-                self._skip(begin - at)
+                self._skip(data[at:begin])
                 at = begin
                 continue
             run = self._run(data, at)
             if run == MORE:
                 break
             if run == BAD:
-                self._skip(1)
+                self._skip(data[at : at + 1])
                 at += 1
                 continue
-            self._in_step = True
+            self._in_step, self._before = True, run[-1]
             self._frames += len(run)
+            if self._damage:
+                run[0].lost = self._lost_in(self._damage) if len(self._damage) < _DAMAGE else 0
+                self._damage = b""
             for packet in run:
                 at += packet.size
                 packet.arrival_s = self._arrival(self._at + at)
@@ -157,14 +168,16 @@ class PacketDecoder(ABC):
         self._held, self._at = data[at:], self._at + at
         return found
 
-    def _skip(self, n: int) -> None:
+    def _skip(self, data: bytes) -> None:
         self._bad += self._in_step
         self._in_step = False
-        self._discarded += n
+        self._discarded += len(data)
+        if self._before is not None and len(self._damage) < _DAMAGE:
+            self._damage += data
 
     def _run(self, data: bytes, at: int) -> list[Packet] | Literal["more", "bad"]:
         """As many packets in a row as it takes to believe them."""
-        need = 1 if self._in_step else self.PROOF if self.protocol is None else self.RESUME
+        need = self.PROOF if self.protocol is None else 1 if self._in_step else self.RESUME
         run: list[Packet] = []
         while len(run) < need:
             packet = self._read(data, at)
@@ -172,6 +185,8 @@ class PacketDecoder(ABC):
                 return packet
             if run and not self._follows(run[-1], packet):
                 return BAD
+            if self._before is not None and need == 1 and not self._follows(self._before, packet):
+                need = self.RESUME  # packets were lost, or this one's counter is damaged
             run.append(packet)
             at += packet.size
         if self.protocol is None:

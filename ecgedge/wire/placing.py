@@ -38,6 +38,8 @@ class Packet:
     """Which layout of a family it has."""
     arrival_s: float = 0.0
     """When its last byte came."""
+    lost: int = 0
+    """So many packets seem to have been damaged in front of it."""
 
     @property
     def size(self) -> int:
@@ -52,7 +54,7 @@ class Placed:
     first: int
     packet: Packet
     estimated: bool = False
-    """The jump in front of it holds whole rounds of the counter, told by arrival times."""
+    """The jump in front of it is no exact loss."""
 
 
 class RateChoice:
@@ -111,7 +113,7 @@ def _per_second(packets: list[Packet]) -> float | None:
 
 
 class Running:
-    """Packets without a counter: each follows the one before; a loss shows only in timing."""
+    """Packets without a counter: each follows the one before, and those that seem to have been damaged."""
 
     dropped = 0
     dropped_bytes = 0
@@ -123,7 +125,8 @@ class Running:
         """The packets, numbered."""
         out = []
         for packet in packets:
-            out.append(Placed(self._next, packet))
+            self._next += packet.lost * len(packet.rows)
+            out.append(Placed(self._next, packet, estimated=packet.lost > 0))
             self._next += len(packet.rows)
         return out
 
@@ -135,8 +138,7 @@ class Running:
 class Counted:
     """Packets of one sample with a counter that wraps.
 
-    A counter that jumps is believed when the next packet goes on from there; a packet whose counter alone
-    stands out is damaged and dropped, and so is one that repeats, byte for byte, what stood at its number.
+    A packet that repeats, byte for byte, what stood at its number a short while ago is dropped.
 
     Parameters
     ----------
@@ -148,14 +150,13 @@ class Counted:
         self._modulus, self._rate = modulus, rate_hz
         self._pause_s = PAUSE_S if rate_hz is None else max(PAUSE_S, modulus / (2 * rate_hz))
         self._next: int | None = None
-        self._suspect: Packet | None = None
         self._history: deque[bytes] = deque(maxlen=modulus // 2)
         self._last_s: float | None = None
         self._held: list[Placed] | None = None  # after a pause, until a backlog would have come
         self._resumed_s = 0.0
         self._recent: deque[tuple[float, float]] = deque()  # (arrival, samples behind), recent minima
         self.dropped = 0
-        """Packets dropped: damaged counters, repetitions."""
+        """Packets dropped."""
         self.dropped_bytes = 0
 
     def push(self, packets: list[Packet]) -> list[Placed]:
@@ -168,33 +169,19 @@ class Counted:
         return out
 
     def finish(self) -> list[Placed]:
-        """The stream has ended: a jump that nothing confirms is not believed."""
-        if self._suspect is not None:
-            self._drop(self._suspect)
-            self._suspect = None
+        """The stream has ended."""
         return self._settle() if self._held is not None else []
 
     def _take(self, packet: Packet, out: list[Placed]) -> None:
         assert packet.counter is not None
         if self._next is None:
             self._next = packet.counter
-        suspect, self._suspect = self._suspect, None
-        if suspect is not None and suspect.counter is not None:
-            if packet.counter == (suspect.counter + 1) % self._modulus:
-                self._accept(suspect, out)
-            else:
-                self._drop(suspect)
         back = (self._next - packet.counter) % self._modulus
-        if back == 0:
-            self._accept(packet, out)
-        elif back <= len(self._history) and self._history[-back] == packet.raw:
-            self._drop(packet)
+        if 0 < back <= len(self._history) and self._history[-back] == packet.raw:
+            self.dropped += 1
+            self.dropped_bytes += packet.size
         else:
-            self._suspect = packet
-
-    def _drop(self, packet: Packet) -> None:
-        self.dropped += 1
-        self.dropped_bytes += packet.size
+            self._accept(packet, out)
 
     def _accept(self, packet: Packet, out: list[Placed]) -> None:
         assert packet.counter is not None

@@ -21,6 +21,8 @@ LONGEST = 1024
 _ECG, _RAW = 0x00, 0x00
 _HEAD = 10
 _LONGEST_LOSS_S = 3600.0
+_REPEAT_NS = 10_000_000_000
+"""A time that goes back by less repeats what was received; further back, the strap started again."""
 
 
 def pack(notification: bytes) -> bytes:
@@ -32,7 +34,8 @@ class PolarDecoder:
     """Bytes of ``ble:polar-h10`` -> Board, SampleBlock.
 
     Every byte belongs to a notification that was delivered, or is held, or is counted in
-    ``discarded_bytes``; ``bad_frames`` counts notifications that are no raw ECG.
+    ``discarded_bytes``; ``bad_frames`` counts notifications that are no raw ECG, or came
+    before.
     """
 
     def __init__(self) -> None:
@@ -77,6 +80,8 @@ class PolarDecoder:
         if n < 1 or rest or body[0] != _ECG or body[9] != _RAW:
             return False
         last_ns = int.from_bytes(body[1:9], "little")
+        if self._last_ns is not None and 0 <= self._last_ns - last_ns < _REPEAT_NS:
+            return False
         estimated = self._place(last_ns, n, out)
         wide = np.zeros((n, 4), np.uint8)
         wide[:, 1:] = np.frombuffer(body, np.uint8, offset=_HEAD).reshape(n, 3)

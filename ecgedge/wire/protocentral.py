@@ -1,8 +1,9 @@
 """ProtoCentral's boards: MAX30003, MAX30001, ADS1292R, HealthyPi v4 and 5.
 
 A packet is ``0A FA``, the length of its payload (16 bits, low byte first), a type, the payload, ``00 0B``.
-Type and length tell the layout. No counter and no checksum: a loss shows only in timing, and a count that
-was damaged in itself cannot be seen. Only the ECG is read.
+Type and length tell the layout. No counter and no checksum: a count that was damaged in itself cannot be
+seen, nor a packet that came twice. Packets that were damaged are counted by what is left of them and told as
+an estimate; whole ones that never came show only in timing. Only the ECG is read.
 
 MAX30003 and MAX30001 share one layout and one chip, so it need not be known which it is. Their libraries
 send the 18 bits of the converter in three ways: as a number, shifted up by 14 bits, and shifted up with the
@@ -113,6 +114,15 @@ class ProtocentralDecoder(PacketDecoder):
         values = struct.unpack_from(layout.form, raw, 5 + layout.at)
         off = layout.status is not None and raw[5 + layout.status] & 0x1F != 0
         return Packet(tuple((float(v),) for v in values), raw, off=off, kind=kind)
+
+    def _lost_in(self, damage: bytes) -> int:
+        if self._layout is None or self._before is None or not damage:
+            return 0
+        size = (self._kind & 0xFF) + _AROUND
+        if len(damage) % size == 0:  # damaged in place
+            return len(damage) // size
+        head = SYNC + bytes((self._kind & 0xFF, 0, self._kind >> 8))
+        return damage.count(head)
 
     def _follows(self, before: Packet, packet: Packet) -> bool:
         return before.kind == packet.kind or not before.rows or not packet.rows

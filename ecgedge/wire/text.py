@@ -6,16 +6,15 @@ lead of its own, named by its label or by a line of labels in front of the numbe
 chosen downstream.
 
 Text carries no checksum: all that guards against garbage is that lines must keep their form, and a digit
-that became another digit cannot be seen. Nothing is
-delivered before a run of well-formed lines of one and the same form; a line out of form is dropped and
-counted, and costs a short run before lines are believed again.
+that became another digit cannot be seen. Nothing is delivered before a run of well-formed lines of one and
+the same form; a line out of form is dropped and counted, and costs a short run before lines are believed
+again. One that cannot be read at all is taken for a sample that was lost, which is told as an estimate.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from itertools import groupby
 
 import numpy as np
 
@@ -72,10 +71,11 @@ def _names(form: Form, header: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class _Line:
-    __slots__ = ("arrival_s", "form", "size", "values")
+    __slots__ = ("arrival_s", "form", "lost", "size", "values")
 
-    def __init__(self, form: Form, values: tuple[float, ...], size: int, arrival_s: float) -> None:
+    def __init__(self, form: Form, values: tuple[float, ...], size: int, arrival_s: float, lost: int) -> None:
         self.form = form
+        self.lost = lost  # lines in front of it that were damaged
         self.values = values
         self.size = size
         self.arrival_s = arrival_s
@@ -100,6 +100,8 @@ class TextDecoder:
         self._run: deque[_Line] = deque()
         self._need = (_RUN_LINES, _RUN_BYTES)
         self._bad_run = 0
+        self._lost = 0  # lines damaged since the last one that was kept
+        self._next = 0
         self._bytes = self._discarded = self._frames = self._bad = self._leads_off = 0
 
     @property
@@ -151,12 +153,15 @@ class TextDecoder:
                 words = parts if len(parts) > 1 else text.split()
                 self._header = tuple(word.strip().decode("ascii") for word in words)
             self._drop_run()
+            # A line that reads well in another form was printed so; it is no sample that was lost.
+            self._lost += parsed is None
             self._reject(1 + (0 if unit is None else len(unit)))
             return
         form, values = parsed
         if form and self._form is None:
             self._form = form
-        self._run.append(_Line(form, values, len(unit) + 1, now))
+        lost, self._lost = self._lost if self.protocol is not None else 0, 0
+        self._run.append(_Line(form, values, len(unit) + 1, now, lost))
         lines, size = self._need
         if len(self._run) < lines or (size and sum(line.size for line in self._run) < size):
             return
@@ -179,6 +184,7 @@ class TextDecoder:
         self._bad_run += 1
         if self.protocol is None or self._bad_run >= _GIVE_UP_LINES:
             self._need, self._form = (_RUN_LINES, _RUN_BYTES), None
+            self._lost = 0  # so much of it is no damage; what is missing timing will tell
         elif self._need != (_RUN_LINES, _RUN_BYTES):
             self._need = (_RESUME_LINES, 0)
 
@@ -186,20 +192,36 @@ class TextDecoder:
         self._discarded += sum(line.size for line in self._run)
         self._bad += len(self._run)
         self._bad_run += len(self._run)
+        self._lost += sum(1 + line.lost for line in self._run)
         self._run.clear()
 
     def _deliver(self, ready: list[_Line], out: list[Board | SampleBlock | Status]) -> None:
-        for (arrival_s, off), group in groupby(ready, key=lambda line: (line.arrival_s, not line.values)):
-            lines = list(group)
-            missing = (float("nan"),) * self._leads
-            out.append(
-                SampleBlock(
-                    first=self._frames,
-                    counts=np.array([missing if off else line.values for line in lines], np.float64),
-                    arrival_s=arrival_s,
-                    leads_off=off,
-                )
-            )
-            self._frames += len(lines)
-            self._leads_off += len(lines) if off else 0
+        """Lines that came together become one block, up to where some are missing in between."""
+        start = 0
+        for k, line in enumerate(ready, start=1):
+            after = ready[k] if k < len(ready) else None
+            if (
+                after is None
+                or after.lost
+                or (after.arrival_s, not after.values) != (line.arrival_s, not line.values)
+            ):
+                self._block(ready[start:k], out)
+                start = k
         ready.clear()
+
+    def _block(self, lines: list[_Line], out: list[Board | SampleBlock | Status]) -> None:
+        off, lost = not lines[0].values, lines[0].lost
+        missing = (float("nan"),) * self._leads
+        self._next += lost
+        out.append(
+            SampleBlock(
+                first=self._next,
+                counts=np.array([missing if off else line.values for line in lines], np.float64),
+                arrival_s=lines[0].arrival_s,
+                leads_off=off,
+                estimated=lost > 0,
+            )
+        )
+        self._next += len(lines)
+        self._frames += len(lines)
+        self._leads_off += len(lines) if off else 0
