@@ -15,6 +15,7 @@ import torch
 from small_cinc import TINY_NET
 from torch import Tensor, nn
 
+from ecgedge.bundle import list_bundles
 from ecgedge.errors import DataError
 from ecgedge.features import check_kind
 from ecgedge.messages import Context, Person
@@ -257,6 +258,13 @@ def test_a_recipe_describes_what_its_net_takes(name: str) -> None:
         assert getattr(plan, key) == getattr(plain, key), f"{key}: an ablation changes the net alone"
     for key, value in plain.net.items():
         assert plan.net[key] == value
+
+
+@pytest.mark.parametrize("name", ["efficientecg-s-rp", "efficientecg-s-fused"])
+def test_a_recipe_says_whether_its_net_was_trained(name: str) -> None:
+    kept = Path(__file__).parents[1] / "export" / "checkpoints" / f"{name}.pt"
+    head = (recipes.RECIPES / f"{name}.toml").read_text(encoding="utf-8").partition("name = ")[0]
+    assert ("Not trained" in head) == (not kept.exists() and name not in list_bundles())
 
 
 def test_beats_and_the_published_steps_are_refused_together(tmp_path: Path) -> None:
