@@ -116,8 +116,8 @@ def run_stream(options: StreamOptions, sink: Sink) -> None:
     UnrecognisedError
         If bytes came but never made sense.
     """
-    reader = make_reader(options.protocol)
-    rates = usual_rates(options.protocol) if options.baud is None else (options.baud,)
+    usual = usual_rates(options.protocol)
+    rates = usual if options.baud is None else (options.baud,)
     with open_port(
         options.port,
         baud=rates[0],
@@ -127,8 +127,10 @@ def run_stream(options: StreamOptions, sink: Sink) -> None:
         duration_s=options.duration_s,
         fs=options.fs,
     ) as port:
-        if port.protocol is not None and options.protocol == "auto":
-            reader = make_reader(port.protocol)
+        protocol = options.protocol
+        if protocol == "auto" and port.protocol is not None:
+            protocol = port.protocol
+        reader = make_reader(protocol)
         named = port.protocol or (None if options.protocol == "auto" else options.protocol)
         greeting = Greeting(reader, named, rates if port.tunable else ())
         stream = _Stream(options, port, reader, greeting, sink)

@@ -21,7 +21,9 @@ from ecgedge.wire.polar import pack
 from ecgedge.wire.protocentral import ZEROS
 
 PACKETS = [name for name, row in BOARDS.items() if row.make().protocol not in ("text", "frames")]
-COUNTED = [name for name in PACKETS if getattr(PROTOCOLS[BOARDS[name].make().protocol].decoder, "MODULUS", 0)]
+COUNTED = [
+    name for name in PACKETS if getattr(PROTOCOLS[BOARDS[name].make().protocol].decoder(), "MODULUS", 0)
+]
 SIZES = {"bitalino": 16}
 """Where a counter wraps, if not after 256."""
 

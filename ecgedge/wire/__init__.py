@@ -6,44 +6,73 @@ raise on input, and count what they drop.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
+
 from ecgedge.errors import UsageError
-from ecgedge.wire.bitalino import BitalinoDecoder
-from ecgedge.wire.chords import ChordsDecoder
-from ecgedge.wire.cyton import CytonDecoder
-from ecgedge.wire.frame_decoder import FrameDecoder
 from ecgedge.wire.frames import command_hello, command_start
-from ecgedge.wire.polar import PolarDecoder
-from ecgedge.wire.protocentral import ProtocentralDecoder
-from ecgedge.wire.recognise import Reader, WireProtocol
-from ecgedge.wire.text import TextDecoder
+from ecgedge.wire.recognise import Decoder, Reader, WireProtocol
 
 __all__ = ["PROTOCOLS", "Reader", "WireProtocol", "make_reader", "usual_rates"]
 
 _HELLO = command_hello() + command_start()
 
+
+def _of(module: str, name: str) -> Callable[[], Decoder]:
+    """A decoder whose module is imported when the first one is made: most streams need but one."""
+
+    def make() -> Decoder:
+        decoder: Decoder = getattr(import_module(f"{__name__}.{module}"), name)()
+        return decoder
+
+    return make
+
+
 PROTOCOLS: dict[str, WireProtocol] = {
     row.name: row
     for row in (
         WireProtocol(
-            "frames", "ecgedge frames, version 1", (115200, 57600, 230400), FrameDecoder,
-            ask=_HELLO, start=(_HELLO,),
+            "frames",
+            "ecgedge frames, version 1",
+            (115200, 57600, 230400),
+            _of("frame_decoder", "FrameDecoder"),
+            ask=_HELLO,
+            start=(_HELLO,),
         ),
-        WireProtocol("text", "lines of numbers (AD8232 sketch, Serial Plotter)", (115200, 9600), TextDecoder),
         WireProtocol(
-            "chords", "Chords of Upside Down Labs (UNO, Nano, Mega, Pico, NPG Lite)", (230400, 115200),
-            ChordsDecoder, start=(b"START\n",), stop=b"STOP\n",
+            "text",
+            "lines of numbers (AD8232 sketch, Serial Plotter)",
+            (115200, 9600),
+            _of("text", "TextDecoder"),
         ),
         WireProtocol(
-            "protocentral", "ProtoCentral MAX30003, MAX30001, ADS1292R, HealthyPi v4 and 5", (57600, 115200),
-            ProtocentralDecoder,
+            "chords",
+            "Chords of Upside Down Labs (UNO, Nano, Mega, Pico, NPG Lite)",
+            (230400, 115200),
+            _of("chords", "ChordsDecoder"),
+            start=(b"START\n",),
+            stop=b"STOP\n",
         ),
-        WireProtocol("cyton", "OpenBCI Cyton", (115200,), CytonDecoder, start=(b"b",), stop=b"s"),
-        WireProtocol(  # 1000 samples a second, all six leads
-            "bitalino", "BITalino", (115200,), BitalinoDecoder, start=(b"\xc3", b"\xfd"), stop=b"\x00"
+        WireProtocol(
+            "protocentral",
+            "ProtoCentral MAX30003, MAX30001, ADS1292R, HealthyPi v4 and 5",
+            (57600, 115200),
+            _of("protocentral", "ProtocentralDecoder"),
         ),
-        WireProtocol("polar-h10", "Polar H10 over Bluetooth", (), PolarDecoder, guess=False),
+        WireProtocol(
+            "cyton", "OpenBCI Cyton", (115200,), _of("cyton", "CytonDecoder"), start=(b"b",), stop=b"s"
+        ),
+        WireProtocol(
+            "bitalino",
+            "BITalino",
+            (115200,),
+            _of("bitalino", "BitalinoDecoder"),
+            start=(b"\xc3", b"\xfd"),  # 1000 samples a second, all six leads
+            stop=b"\x00",
+        ),
+        WireProtocol("polar-h10", "Polar H10 over Bluetooth", (), _of("polar", "PolarDecoder"), guess=False),
     )
-}  # fmt: skip
+}
 _COMMONEST = (115200, 9600, 57600, 230400)
 
 
