@@ -7,22 +7,22 @@ reference annotations: within 150 ms, each beat matched once, ventricular flutte
 * MIT-BIH Arrhythmia Database: all 48 records, first lead, whole record, nothing skipped.
 * LUDB: lead II of all records, from the first to the last annotated wave (the annotators left out the
   incomplete cycles at both ends).
-* Noise: electrode motion (record em of the Noise Stress Test Database, first channel) added to the first
-  lead of MIT-BIH at a stated signal-to-noise ratio, clean for five minutes and then noisy in every other
-  two minutes. As in ``nst``, signal power is the eighth part of the squared peak-to-peak amplitude of QRS
-  complexes and noise power the squared RMS amplitude in windows of 1 s, both trimmed by 5 % at either end.
-  Scored after the first five minutes. Beside it, on the same numbers, neurokit2 (its default cleaning and
-  peaks) and XQRS of the wfdb package; both see the whole signal at once, ours only what came before. Their
-  rows are kept from the result file (they do not change) unless ``--peers run`` is given.
+* Noise: electrode motion (record em of the Noise Stress Test Database, first channel, its first half) added
+  to the first lead of MIT-BIH at a stated signal-to-noise ratio (``ecgedge.datasets.nstdb.gain``), clean for
+  five minutes and then noisy in every other two minutes. Scored after the first five minutes. Beside it, on
+  the same numbers, neurokit2 (its default cleaning and peaks) and XQRS of the wfdb package; both see all of
+  the signal at once, ours only what came before. Their rows are kept from the result file (they do not
+  change) unless ``--peers run`` is given.
 * Latency: from the R peak's sample having been taken to the beat coming out, in frames as the demo board
   sends them (each when its last sample was taken), the first five minutes of each record without the three
-  seconds of learning.
+  seconds of learning. A beat that is found looking back is late by nature: it was below the threshold, and is
+  told when its successor has failed to come; such beats are counted, and the others given by themselves.
 
-What was tuned on what: the weights of the detector's score were fitted on every other record (the first,
-third, ...) with the second half of the noise; this test uses the first half, and ``held_out`` are the
-records that the fit did not see. The band, the noise level from which the score decides and its cut were
-chosen among about a dozen settings while figures on held-out records and noise were in view, so that
-``held_out`` is no blind test of those. The rules for quiet signal were set on MIT-BIH itself.
+What was tuned on what: the weights of the detector's score under noise were fitted on CinC 2017 training
+records and the second half of the noise (``ecgedge.training.beat_score``); they have seen neither these
+records nor this half. Its cut was chosen on other CinC 2017 training records. The band was chosen among eight
+while figures of this test, noise included, were in view; the level of noise from which the score decides is
+as it was chosen, on these records, for an earlier score. The rules for quiet signal were set on MIT-BIH.
 """
 
 from __future__ import annotations
@@ -39,10 +39,12 @@ import numpy.typing as npt
 
 from benchmarks import report
 from ecgedge.conditioning import Conditioner
+from ecgedge.datasets import nstdb
 from ecgedge.datasets.archive import Archive, data_root
 from ecgedge.datasets.catalogue import open_set
 from ecgedge.errors import MissingExtraError, UsageError
 from ecgedge.frontend import AT_ONCE
+from ecgedge.humps import Hump
 from ecgedge.messages import Beat
 from ecgedge.ports.framed import FRAME_S
 from ecgedge.recordings import open_recording
@@ -55,9 +57,7 @@ SNR_DB = (12, 6, 0)
 PEERS = ("neurokit2", "wfdb")
 LEARNING_S = 300.0
 NOISY_S = 120.0
-HELD_OUT = slice(1, None, 2)
 LATENCY_S, LATENCY_AFTER_S, LATENCY_LIMIT_S = 300.0, 4.0, 0.5
-TRIM = 0.05
 
 Signal = npt.NDArray[np.float64]
 Detector = Callable[[Signal, float], Sequence[int]]
@@ -108,30 +108,9 @@ def read_lead(record: Path, lead: str | None = None) -> tuple[Signal, float]:
     return counts * (board.uv_per_count or 1.0) / 1000.0, board.rate_hz or 0.0
 
 
-def trimmed_mean(values: Signal) -> float:
-    """Mean without the least and the greatest 5 %."""
-    cut = int(TRIM * values.size)
-    return float(np.sort(values)[cut : values.size - cut].mean())
-
-
-def qrs_amplitude(signal: Signal, beats: Sequence[int], rate_hz: float) -> float:
-    """Peak-to-peak amplitude within 50 ms of the reference's beats, as ``nst`` measures it."""
-    reach = round(0.05 * rate_hz)
-    pieces = [signal[b - reach : b + reach + 1] for b in beats if reach <= b < signal.size - reach]
-    return trimmed_mean(np.array([np.ptp(piece) for piece in pieces]))
-
-
-def noise_amplitude(noise: Signal, rate_hz: float) -> float:
-    """RMS about the mean in windows of 1 s, as ``nst`` measures it."""
-    width = round(rate_hz)
-    windows = noise[: noise.size // width * width].reshape(-1, width)
-    return trimmed_mean(windows.std(axis=1))
-
-
 def noisy(signal: Signal, noise: Signal, beats: Sequence[int], rate_hz: float, snr_db: float) -> Signal:
     """Signal with noise after the learning period, in every other stretch of two minutes."""
-    power = qrs_amplitude(signal, beats, rate_hz) ** 2 / 8.0
-    gain = np.sqrt(power / 10 ** (snr_db / 10.0)) / noise_amplitude(noise, rate_hz)
+    gain = nstdb.gain(signal, noise, beats, rate_hz, snr_db)
     at_s = np.arange(signal.size) / rate_hz - LEARNING_S
     on = (at_s >= 0) & (at_s // NOISY_S % 2 == 0)
     return signal + gain * np.where(on, noise[: signal.size], 0.0)
@@ -209,22 +188,47 @@ def conditions(
         yield f"{snr_db} dB", noisy(signal, noise, beats, rate_hz, snr_db)
 
 
+class Watched(RPeakDetector):
+    """A detector that remembers which beats it found looking back."""
+
+    def __init__(self, first: int, time_s: float, rate_in_hz: float) -> None:
+        super().__init__(first, time_s, rate_in_hz)
+        self.late: set[int] = set()
+
+    def _accept(self, c: Hump, found_back: bool = False) -> Beat:
+        beat = super()._accept(c, found_back)
+        if found_back:
+            self.late.add(beat.sample)
+        return beat
+
+
 def latency(folder: Path, names: Sequence[str]) -> report.Json:
     """Seconds from an R peak going in to its beat coming out, pushed in the board's frames."""
     late: list[float] = []
+    back: list[bool] = []
     for name in names:
         whole, rate_hz = read_lead(folder / name)
         signal, frame = whole[: round(LATENCY_S * rate_hz)], max(1, round(FRAME_S * rate_hz))
-        chain, detector = Conditioner(BAND, rate_hz), RPeakDetector(0, 0.0, rate_hz)
+        chain, detector = Conditioner(BAND, rate_hz), Watched(0, 0.0, rate_hz)
         for first in range(0, signal.size, frame):
             part = signal[first : first + frame]
             beats = detector.push(chain.push(part, np.zeros(part.size, dtype=bool))[0])
-            end = first + part.size
-            late += [(end - beat.sample) / rate_hz for beat in beats if beat.time_s > LATENCY_AFTER_S]
-    values = np.array(late)
-    figures = {f"p{q}_s": round(float(np.percentile(values, q)), 3) for q in (50, 90, 99)}
-    within = rounded(float((values <= LATENCY_LIMIT_S).mean()))
-    return {"frame_s": FRAME_S, "beats": values.size, **figures, "within_half_a_second": within}
+            told = [beat for beat in beats if beat.time_s > LATENCY_AFTER_S]
+            late += [(first + part.size - beat.sample) / rate_hz for beat in told]
+            back += [beat.sample in detector.late for beat in told]
+    values, looked_back = np.array(late), np.array(back)
+    others = values[~looked_back]
+    return {
+        "frame_s": FRAME_S,
+        "beats": values.size,
+        **{f"p{q}_s": round(float(np.percentile(values, q)), 3) for q in (50, 90, 99)},
+        "within_half_a_second": rounded(float((values <= LATENCY_LIMIT_S).mean())),
+        "found_looking_back": int(looked_back.sum()),
+        "others": {
+            "greatest_s": round(float(others.max()), 3),
+            "within_half_a_second": rounded(float((others <= LATENCY_LIMIT_S).mean())),
+        },
+    }
 
 
 def kept_peers(folder: Path, minutes: float) -> report.Json:
@@ -236,7 +240,7 @@ def kept_peers(folder: Path, minutes: float) -> report.Json:
     """
     path = folder / "beats.json"
     last = report.read("beats", folder)["figures"]["electrode_motion"] if path.is_file() else {}
-    if last.get("minutes") != minutes or "held_out" not in last:
+    if last.get("minutes") != minutes:
         raise UsageError(
             "no rows of the other detectors to keep", "a result of as many minutes", "--peers run"
         )
@@ -250,8 +254,7 @@ def noise_stress(folder: Path, names: Sequence[str], minutes: float, last: repor
     """
     noise = read_lead(folder / "em")[0]
     detectors: dict[str, Detector] = {"ecgedge": ours} if last else {"ecgedge": ours, **peers()}
-    groups = {"pooled": set(names), "held_out": set(names[HELD_OUT])}
-    sums: dict[tuple[str, str, str], BeatCounts] = {}
+    sums: dict[tuple[str, str], BeatCounts] = {}
     for name in names:
         whole, rate_hz = read_lead(folder / name)
         signal = whole[: round(60 * minutes * rate_hz)]
@@ -261,23 +264,18 @@ def noise_stress(folder: Path, names: Sequence[str], minutes: float, last: repor
         for condition, mixed in conditions(signal, noise, beats, rate_hz):
             for title, detect in detectors.items():
                 counts = scored(reference, detect(mixed, rate_hz), rate_hz, end=signal.size)
-                for group in (g for g, members in groups.items() if name in members):
-                    key = group, condition, title
-                    sums[key] = sums.get(key, BeatCounts()) + counts
-    out: report.Json = {
+                sums[condition, title] = sums.get((condition, title), BeatCounts()) + counts
+    pooled: report.Json = {c: dict(row) for c, row in last["pooled"].items()} if last else {}
+    for (condition, title), counts in sums.items():
+        pooled.setdefault(condition, {})[title] = figures(counts)
+    return {
         "records": len(names),
         "minutes": minutes,
         "scored_after_s": LEARNING_S,
-        "tuned_on": "every other record from the first, noise of minutes 15 to 30; band and cut not blind",
+        "tuned_on": "weights: CinC 2017 training records, noise of minutes 15 to 30; band: not blind",
         "versions": last["versions"] if last else versions(),
-        "held_out_records": list(names[HELD_OUT]),
+        "pooled": pooled,
     }
-    for group in groups:
-        out[group] = {c: dict(row) for c, row in last[group].items()} if last else {}
-        for (g, condition, title), counts in sums.items():
-            if g == group:
-                out[group].setdefault(condition, {})[title] = figures(counts)
-    return out
 
 
 def measure(root: Path, minutes: float, last: report.Json | None) -> report.Json:

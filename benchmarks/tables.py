@@ -138,7 +138,7 @@ def heartbeats() -> list[str]:
         ]
         for name, row in sets.items()
     ]
-    noise = figures["electrode_motion"]
+    noise, late = figures["electrode_motion"], figures["latency"]
     names = list(noise["pooled"]["clean"])
     compared = [
         [condition, *(f"{fine_percent(row[n]['sensitivity'])}, {fine_percent(row[n]['ppv'])}" for n in names)]
@@ -147,6 +147,14 @@ def heartbeats() -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in noise["versions"].items())
     return [
         *table(["beats, within 150 ms", "annotated", "missed", "extra", "sensitivity", "+P"], rows),
+        "",
+        *prose(
+            f"A beat is told {late['p50_s']:.2f} s after its R peak in the middle case, filter and frames of "
+            f"{late['frame_s']:g} s included, and within half a second in "
+            f"{fine_percent(late['within_half_a_second'])} of all, "
+            f"{fine_percent(late['others']['within_half_a_second'])} of those that were not found by looking "
+            f"back when a beat was overdue ({late['found_looking_back']} of {late['beats']} were)."
+        ),
         "",
         *prose(
             f"Under electrode-motion noise (sensitivity, +P): the first {noise['minutes']:g} minutes of all "

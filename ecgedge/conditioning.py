@@ -9,6 +9,9 @@ Kaiser window): a polyphase low-pass that evaluates the input at ``k * rate_in /
 output sample k, then a high-pass at the output rate. The delay of both is compensated, so output sample
 k belongs to input position ``k * rate_in / rate_out``; it is available ``delay_s`` later.
 
+The version says how steep the edges of the band are: 2 has gentle ones (a high-pass that is flat only from
+twice its cut-off on, a low-pass from half of it down), and so about half of the delay of 1.
+
 A push costs the same few array operations whether it brings ten samples or ten thousand. The low-pass, and a
 short high-pass (up to ``SHORT`` on either side), take each output sample as the sum of its own row of
 products, which is bit-equal for any number of rows. A long high-pass runs on blocks of ``BLOCK`` output
@@ -28,7 +31,8 @@ from ecgedge.errors import BundleError, UsageError
 if TYPE_CHECKING:
     from ecgedge.messages import Bools, Floats, Signal32
 
-VERSION = 1
+_EDGES = {1: (0.5, 1.2), 2: (1.0, 2.0)}
+"""By version: widest transition of the low-pass and that of the high-pass, over their cut-offs."""
 BLOCK = 32
 SHORT = 64
 _FEW_PHASES = 16  # up to so many, the low-pass takes each phase's rows at once
@@ -50,8 +54,9 @@ def check_spec(spec: dict[str, Any]) -> None:
     if set(spec) != _KEYS:
         odd = sorted(set(spec) ^ _KEYS)
         raise BundleError(f"preprocessing keys {odd} unknown or missing", f"exactly {sorted(_KEYS)}")
-    if spec["version"] != VERSION:
-        raise BundleError(f"preprocessing version {spec['version']}", str(VERSION), "Update ecgedge.")
+    if spec["version"] not in _EDGES:
+        known = " or ".join(map(str, _EDGES))
+        raise BundleError(f"preprocessing version {spec['version']}", known, "Update ecgedge.")
     rate, low, high = (float(spec[key]) for key in ("rate_hz", "highpass_hz", "lowpass_hz"))
     if not 0 < low < high < rate / 2:
         raise BundleError(
@@ -93,8 +98,9 @@ class Conditioner:
         self.rate_hz = float(spec["rate_hz"])
         self.rate_in_hz = float(rate_in_hz)
         self._step = Fraction(self.rate_in_hz / self.rate_hz).limit_denominator(_MAX_PHASES)
-        self._make_resampler(float(spec["lowpass_hz"]))
-        self._make_highpass(float(spec["highpass_hz"]))
+        low_width, high_width = _EDGES[spec["version"]]
+        self._make_resampler(float(spec["lowpass_hz"]), low_width)
+        self._make_highpass(float(spec["highpass_hz"]), high_width)
         self._block = BLOCK if self._half_hp > SHORT else 1
         self.delay_s = self._half_in / self.rate_in_hz + (self._half_hp + self._block) / self.rate_hz
         self._offset: float | None = None
@@ -110,11 +116,11 @@ class Conditioner:
         self._mid = np.empty(0)
         self._mid_filled = np.empty(0, dtype=bool)
 
-    def _make_resampler(self, lowpass_hz: float) -> None:
+    def _make_resampler(self, lowpass_hz: float, width: float) -> None:
         """One row of taps for each distinct fractional position of an output sample."""
         limit = min(self.rate_in_hz, self.rate_hz) / 2
         cut = min(lowpass_hz, 0.9 * limit)
-        transition = min(2 * (limit - cut), 0.5 * cut)
+        transition = min(2 * (limit - cut), width * cut)
         half = max(3.0, _KAISER_HALF * self.rate_in_hz / transition)
         self._half_in = ceil(half)
         offsets = np.arange(-self._half_in, self._half_in + 2, dtype=np.float64)
@@ -124,9 +130,9 @@ class Conditioner:
             row = _windowed_sinc(offsets - fraction, cut / self.rate_in_hz, half)
             self._taps[phase] = row / row.sum()
 
-    def _make_highpass(self, highpass_hz: float) -> None:
+    def _make_highpass(self, highpass_hz: float, width: float) -> None:
         """Unit impulse minus a low-pass, both of unit gain at 0 Hz: constants vanish exactly."""
-        self._half_hp = ceil(_KAISER_HALF * self.rate_hz / (1.2 * highpass_hz))
+        self._half_hp = ceil(_KAISER_HALF * self.rate_hz / (width * highpass_hz))
         offsets = np.arange(-self._half_hp, self._half_hp + 1, dtype=np.float64)
         kernel = _windowed_sinc(offsets, highpass_hz / self.rate_hz, self._half_hp + 1.0)
         self._highpass = -kernel / kernel.sum()

@@ -1,54 +1,48 @@
-"""Signal of 8-35 Hz -> heartbeats, causally, a few tenths of a second behind.
+"""Signal of 10-35 Hz -> heartbeats, causally, a few tenths of a second behind.
 
-Motion of the electrodes is strongest at low frequencies, where T and P waves are too; the band
-leaves most of them behind and keeps the steep part of the QRS. Being wide, it needs only short filters.
+Motion of the electrodes is strongest at low frequencies, where T and P waves are too; the band leaves most of
+them behind and keeps the steep part of the QRS. Its edges are gentle, so that its filters are short.
 
-The envelope (amplitude plus slope, summed over about the length of a QRS) has one hump per beat. Its
-local maxima are candidates; which of them are beats is decided in order, by a threshold between the
-running levels of beats and of noise, a refractory time, the slope (T waves are slower than the QRS before
-them) and a look back where a beat is overdue. The scheme of thresholds goes back to Pan & Tompkins, IEEE
-Trans. Biomed. Eng. 32 (1985); envelope, figures and the rules for P waves, spikes and silence are this
-project's own.
+The humps of the envelope (``ecgedge.humps``) are candidates; which are beats is decided in order, by a
+threshold between the running levels of beats and of noise, a refractory time, the slope (T waves are slower
+than the QRS before them) and a look back where a beat is overdue. The scheme of thresholds goes back to Pan &
+Tompkins, IEEE Trans. Biomed. Eng. 32 (1985); the figures and the rules for P waves, spikes and silence are
+this project's own. A candidate that might be a P wave waits for 100 ms more of the envelope, no longer: the
+QRS that follows a P wave has risen above it by then.
 
-Where the noise is high against the beats, a logistic score takes the threshold's place: height, slope,
-agreement with the running shape of this patient's QRS, time since the last beat, and the noise itself. Its
-weights were fitted on every other record of the MIT-BIH Arrhythmia Database with the second half of the
-electrode-motion noise of the Noise Stress Test Database; ``benchmarks.beats`` reports on the first half of
-the noise, and on the other records by themselves.
+Where the noise is high against the beats, a logistic score takes the threshold's place, and every candidate
+waits so long: height, slope, agreement with the running shape of this patient's QRS, what follows, time since
+the last beats and how sure the last one was, and the noise itself. What was taken for a beat there may have
+been noise just before one: a candidate that would have been a better beat is given out as well, be it within
+the refractory time. ``ecgedge.training.beat_score`` fits the weights, on CinC 2017 records with noise.
 
-Everything before the decisions is element-wise (shifted sums and maxima of fixed order), so that results
-are bit-equal however the signal was cut. Decisions run once per candidate, not once per sample. No figure
+Decisions run once per candidate, not once per sample, and never depend on how the signal was cut. No figure
 depends on the unit or polarity of the signal.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import log, sqrt
+from math import inf, log, sqrt
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ecgedge.humps import LOOK, RULE, SUM, Hump, Humps
 from ecgedge.messages import Beat
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ecgedge.messages import Floats, Signal32
 
 RATE_HZ = 200.0
-BAND: dict[str, Any] = {"version": 1, "rate_hz": RATE_HZ, "highpass_hz": 8.0, "lowpass_hz": 35.0}
+BAND: dict[str, Any] = {"version": 2, "rate_hz": RATE_HZ, "highpass_hz": 10.0, "lowpass_hz": 35.0}
 """Conditioning that the detector's input must have gone through."""
 
 # Times in samples of 5 ms.
-_SLOPE = 2  # slope: difference over twice this
-_SUM = 14  # envelope: sum over this many samples on either side
-_RULE = 14  # a candidate is the highest of this many on either side
-_LOOK = _SLOPE + _SUM + _RULE  # samples past a candidate that must be there before it is one
 _REFRACTORY = 40
 _T_WAVE = 64  # within this time after a beat, a candidate of less than _T_SLOPE of its slope is its T wave
-_P_WAVE = 44  # a low, early candidate waits so long for a higher one: then it was a P wave
+_AHEAD = 34  # so far past a doubtful candidate the envelope is looked at
+_WAIT = _AHEAD - RULE  # beyond what makes it one
 _LEARN = 600  # signal at the start from which the first levels are taken
 _SILENCE = 800  # after this time without a beat the level of beats sinks
 
@@ -66,52 +60,26 @@ _NOISE_GAIN = 0.125
 _SINK = 0.7  # factor per second of silence
 _FLOOR = 3.0  # the level of beats stays above this times that of noise
 _NOISY = 0.35  # noise over level of beats from which the score decides
-_CUT, _BACK_CUT = -1.0, -2.5  # log odds that make a beat, and one that is overdue
+_BACK_CUT = -1.5  # an overdue beat may be so much less sure
 _SHAPE = 16  # the shape of a QRS reaches so far on either side of its peak
 _SHAPE_GAIN, _SHAPE_GAIN_NOISY = 0.06, 0.01
 _QUIET = 0.3  # noise over level of beats up to which the shape is learned at the greater gain
 _SIDE = 1.3  # an R peak is on the other side of zero than most only if it is so much higher there
-_WEIGHTS = (
-    2.35,
-    2.40,
-    3.71,
-    -4.01,
-    -0.60,
-    -7.04,
-    -1.26,
-    -4.93,
-    -0.27,
-    -2.84,
-    2.63,
-    -2.03,
-    3.40,
-    6.30,
-)
-"""Of 1; height h and slope s (log of the ratio to those of beats), agreement c (0-1) with the shape, noise n
-(over the level of beats), earliness e and lateness (log of the RR interval's share); h n, s n, c n, e n,
-h h, e e, c c."""
+_SURER = 0.5  # by so much a candidate within the refractory time must surpass the beat before it
+_SURE, _LEAST_SURE = 6.0, -3.0  # log odds of a beat above the threshold, and the least that count
+_LEAST, _MOST = -1.5, 0.7  # bounds of the logarithms of height and slope
 _KEPT = 8  # beats and intervals whose median is the level, the rhythm
 
 _ONES = np.ones(2 * _SHAPE + 1)
 _TINY = 1e-300
-_AROUND = np.arange(2 * _LOOK + 1)
-_STEEP = np.arange(-12, 13) + _LOOK - _SLOPE
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    at: int
-    height: float
-    slope: float
-    extremes: tuple[tuple[int, float], tuple[int, float]]  # places and values of the highest and lowest point
-    around: Floats  # signal _LOOK on either side
 
 
 class RPeakDetector:
     """Beats of one stretch.
 
-    A beat is given out at most ``delay_s`` after its R peak went in (``delay_low_s`` for an early, low one
-    of unusual shape that might be a P wave; later where it is found looking back, and in the first 3 s).
+    A beat is given out at most ``delay_s`` after its R peak went in (``delay_low_s`` under noise, and for an
+    early, low one of unusual shape that might be a P wave; later where it is found looking back, and in the
+    first 3 s).
 
     Parameters
     ----------
@@ -121,17 +89,33 @@ class RPeakDetector:
     in_mv : whether the signal is in millivolt, so that heights mean something
     """
 
-    delay_s = (_LOOK + _SUM) / RATE_HZ
-    delay_low_s = (_LOOK + _SUM + _P_WAVE) / RATE_HZ
+    delay_s = (LOOK + SUM) / RATE_HZ
+    delay_low_s = (LOOK + SUM + _WAIT) / RATE_HZ
+    weights: ClassVar[tuple[float, ...]] = (
+        -0.81,
+        2.45,
+        1.59,
+        2.24,
+        -2.32,
+        -4.89,
+        -2.14,
+        3.21,
+        0.06,
+        -1.99,
+        -1.54,
+        -1.41,
+        -5.11,
+    )
+    """Of the terms of the score, in their order."""
+    cut: ClassVar[float] = -1.5
+    """Log odds that make a beat."""
 
     def __init__(self, first: int, time_s: float, rate_in_hz: float, in_mv: bool = True) -> None:
         self._first, self._time_s, self._rate, self._in_mv = first, time_s, rate_in_hz, in_mv
-        self._signal: Floats = np.zeros(_LOOK)  # from _LOOK before the next sample to search
-        self._searched = 0  # no candidate before this sample is unknown
-        self._last_candidate = -_LOOK
-        self._waiting: list[_Candidate] = []  # not yet decided
-        self._refused: list[_Candidate] = []  # since the last beat, for looking back
-        self._told = _LEARN + _LOOK  # samples of the signal after which decisions were made so far
+        self._humps = Humps()
+        self._waiting: list[Hump] = []  # not yet decided
+        self._refused: list[Hump] = []  # since the last beat, for looking back
+        self._told = _LEARN + LOOK  # samples of the signal after which decisions were made so far
         self._learned = False
         self._heights: list[float] = []
         self._level = 0.0
@@ -139,8 +123,10 @@ class RPeakDetector:
         self._intervals: list[int] = []
         self._interval = 160.0
         self._spikes: list[tuple[int, float]] = []
-        self._beat: _Candidate | None = None  # the last one; _anchor may be the R after a P taken for it
-        self._anchor: _Candidate | None = None
+        self._beat: Hump | None = None  # the last one; _anchor may be the R after a P taken for it
+        self._anchor: Hump | None = None
+        self._before: int | None = None  # place of the beat before the anchor
+        self._sure = _SURE  # log odds of the anchor
         self._sunk_to = 0
         self._beat_sample: int | None = None
         self._scores: dict[int, float] = {}  # of the refused, by place
@@ -159,51 +145,34 @@ class RPeakDetector:
 
     def finish(self) -> list[Beat]:
         """End of the stretch: decide what is still open."""
-        self._search(np.zeros(_LOOK))
+        self._search(np.zeros(LOOK))
         return [beat for _, beat in self._decide(final=True)]
 
-    # -- candidates -----------------------------------------------------------------------------------
-
     def _search(self, signal: Floats) -> None:
-        """Find the local maxima of the envelope as far as they are certain."""
-        y = self._signal = np.concatenate((self._signal, signal))
-        n = y.size - 2 * _LOOK  # so many more samples can be searched
-        if n <= 0:
-            return
-        slope = np.abs(y[2 * _SLOPE :] - y[: -2 * _SLOPE])
-        envelope = _sum29(slope + np.abs(y[_SLOPE:-_SLOPE]))
-        middle = envelope[_RULE:-_RULE]
-        found = []
-        for i in np.flatnonzero((middle >= _max29(envelope)) & (middle > 0)).tolist():
-            if self._searched + i - self._last_candidate > _RULE:  # of a plateau, the first of equals rules
-                self._last_candidate = self._searched + i
-                found.append(i)
-        if found:
-            self._waiting += _candidates(np.array(found), self._searched, y, slope, middle)
-        self._searched += n
-        self._signal = y[n:]
-
-    # -- decisions ------------------------------------------------------------------------------------
+        self._waiting += self._humps.push(signal, self._waiting[0].at if self._waiting else None)
 
     def _decide(self, final: bool) -> list[tuple[int, Beat]]:
         if not self._learned:
-            if self._searched < _LEARN and not final:
+            if self._humps.searched < _LEARN and not final:
                 return []
             self._learn()
         out: list[tuple[int, Beat]] = []
         done = 0
         for candidate in self._waiting:
-            self._told = max(self._told, candidate.at + _LOOK + 1)
+            self._told = max(self._told, candidate.at + LOOK + 1)
             # These two may be run again for a candidate that has to wait: they change nothing then.
             out += [(self._told, beat) for beat in self._look_back(candidate.at)]
             self._sink(candidate.at)
-            doubtful = self._might_be_p_wave(candidate)
-            if doubtful:
-                if self._searched <= candidate.at + _P_WAVE and not final:
+            noisy = self._noisy()
+            ahead = 0.0
+            if noisy or self._might_be_p_wave(candidate):
+                if self._humps.searched <= candidate.at + _WAIT and not final:
                     break
-                self._told = max(self._told, candidate.at + _P_WAVE + _LOOK + 1)
+                self._told = max(self._told, candidate.at + _WAIT + LOOK + 1)
+                ahead = self._humps.ahead(candidate, _AHEAD) / candidate.height
             done += 1
-            if self._is_beat(candidate, self._waiting[done : done + 4] if doubtful else []):
+            is_beat = self._is_noisy_beat if noisy else self._is_beat
+            if is_beat(candidate, ahead):
                 out.append((self._told, self._accept(candidate)))
         del self._waiting[:done]
         return out
@@ -226,62 +195,98 @@ class RPeakDetector:
     def _threshold(self) -> float:
         return self._noise + _THRESHOLD * (self._level - self._noise)
 
-    def _might_be_p_wave(self, c: _Candidate) -> bool:
+    def _might_be_p_wave(self, c: Hump) -> bool:
         """Whether to wait for what follows."""
         if c.height >= _LOW * self._level or self._since(c.at) >= _EARLY * self._interval:
             return False
         return self._agreement(c) < _ALIKE
 
-    def _is_beat(self, c: _Candidate, following: list[_Candidate]) -> bool:
+    def _is_beat(self, c: Hump, ahead: float) -> bool:
+        """By the threshold; ``ahead`` is the highest of what follows over the candidate's own height."""
         since = self._since(c.at)
         if since <= _REFRACTORY:
-            anchor = self._anchor
-            assert anchor is not None
-            if c.height > anchor.height:  # what was taken for the beat was the P wave before it
-                self._heights[-1] = min(c.height, 3 * self._level)
-                self._level = median(self._heights)
-                self._anchor = c
+            self._take_over(c)
             return False
-        if c.height > _SPIKE * self._level and not self._repeated(c):
+        if self._is_spike(c):
             return False
-        if self._noisy():
-            score = self._scores[c.at] = self._score(c, since)
-            beat = score > _CUT
-        else:
-            beat = c.height > self._threshold()
-            if beat and since < _T_WAVE and self._anchor is not None:
-                beat = c.slope >= _T_SLOPE * self._anchor.slope
-        if beat and any(o.at - c.at <= _P_WAVE and o.height > _HIGHER * c.height for o in following):
+        beat = c.height > self._threshold()
+        if beat and since < _T_WAVE and self._anchor is not None:
+            beat = c.slope >= _T_SLOPE * self._anchor.slope
+        if beat and ahead > _HIGHER:
             return False
         if not beat:
-            self._refused.append(c)
-            self._noise += _NOISE_GAIN * (min(c.height, self._level) - self._noise)
+            self._refuse(c)
         return beat
+
+    def _is_noisy_beat(self, c: Hump, ahead: float) -> bool:
+        """By the score."""
+        since = self._since(c.at)
+        if since <= _REFRACTORY:
+            if self._before is not None and c.height <= _SPIKE * self._level:
+                score = self._scores[c.at] = self._score(c, c.at - self._before, ahead)
+                if score > self._sure + _SURER:
+                    return True
+            self._take_over(c)
+            return False
+        if self._is_spike(c):
+            return False
+        score = self._scores[c.at] = self._score(c, since, ahead)
+        if score > self.cut:
+            return True
+        self._refuse(c)
+        return False
+
+    def _take_over(self, c: Hump) -> None:
+        """Within the refractory time: what was taken for the beat may be the P wave before it."""
+        assert self._anchor is not None
+        if c.height > self._anchor.height:
+            self._heights[-1] = min(c.height, 3 * self._level)
+            self._level = median(self._heights)
+            self._anchor = c
+
+    def _is_spike(self, c: Hump) -> bool:
+        return c.height > _SPIKE * self._level and not self._repeated(c)
+
+    def _refuse(self, c: Hump) -> None:
+        self._refused.append(c)
+        self._noise += _NOISE_GAIN * (min(c.height, self._level) - self._noise)
 
     def _noisy(self) -> bool:
         return self._noise > _NOISY * self._level
 
-    def _score(self, c: _Candidate, since: int) -> float:
+    def _score(self, c: Hump, since: int, ahead: float) -> float:
         """Log odds that a candidate is a beat, for noisy signal."""
-        h = log(c.height / self._level + 1e-9)
-        s = log(c.slope / (self._steep or c.slope or 1.0) + 1e-9)
-        r = log(min(since, _SILENCE) / self._interval)
-        a = self._agreement(c)
-        n = min(self._noise / self._level, 1.5)
-        e = max(0.0, -r)
-        terms = (1.0, h, s, a, n, e, max(0.0, r), h * n, s * n, a * n, e * n, h * h, e * e, a * a)
-        return sum(w * x for w, x in zip(_WEIGHTS, terms, strict=True))
+        return sum(w * x for w, x in zip(self.weights, self._terms(c, since, ahead), strict=True))
 
-    def _agreement(self, c: _Candidate) -> float:
+    def _terms(self, c: Hump, since: int, ahead: float) -> tuple[float, ...]:
+        """What the score weighs.
+
+        1; logs of height and slope over those of beats, h, s; agreement with the shape; noise over the level
+        of beats; earliness e (log of the share of the RR interval); h h; e e; how sure the last beat was, p;
+        e p; e times the log by which the time since the beat before the last is off; what follows, as
+        logarithm and as excess over the candidate's height.
+        """
+        h = min(max(log(c.height / self._level + 1e-9), _LEAST), _MOST)
+        s = min(max(log(c.slope / (self._steep or c.slope or 1.0) + 1e-9), _LEAST), _MOST)
+        a = -log(1.02 - min(self._agreement(c), 1.0))
+        n = min(self._noise / self._level, 1.5)
+        e = max(0.0, -log(since / self._interval))
+        p = min(max(self._sure, _LEAST_SURE), _SURE) / 3
+        before = min(c.at - self._before, _SILENCE) if self._before is not None else self._interval
+        off = min(abs(log(before / self._interval)), 1.0)
+        excess = min(max(0.0, ahead - 1), 2.0)
+        return 1.0, h, s, a, n, e, h * h, e * e, p, e * p, e * off, log(ahead + 0.05), excess
+
+    def _agreement(self, c: Hump) -> float:
         """Highest correlation of the shape of a QRS with the signal around a candidate."""
         if self._shape is None:
             return 0.0
         energy = np.correlate(c.around * c.around, _ONES, "valid")
         return float((np.correlate(c.around, self._shape, "valid") / np.sqrt(energy + _TINY)).max())
 
-    def _learn_shape(self, c: _Candidate, peak: int) -> None:
+    def _learn_shape(self, c: Hump, peak: int) -> None:
         """Blend a beat into the shape of a QRS and its slope."""
-        k = peak - c.at + _LOOK
+        k = peak - c.at + LOOK
         piece = c.around[k - _SHAPE : k + _SHAPE + 1]
         energy = float(np.dot(piece, piece))
         if energy <= 0:
@@ -295,7 +300,7 @@ class RPeakDetector:
         steep = self._steep or c.slope
         self._steep = steep + 0.125 * (min(c.slope, 1.5 * steep) - steep)
 
-    def _peak(self, c: _Candidate) -> tuple[int, float]:
+    def _peak(self, c: Hump) -> tuple[int, float]:
         """Place and value of the R peak: the farthest from zero, on the usual side."""
         (up, high), (down, low) = c.extremes
         bar = _SIDE if self._side > 0 else 1 / _SIDE if self._side < 0 else 1.0
@@ -303,7 +308,7 @@ class RPeakDetector:
         self._side += 0.1 * ((1.0 if positive else -1.0) - self._side)
         return (up, high) if positive else (down, low)
 
-    def _repeated(self, c: _Candidate) -> bool:
+    def _repeated(self, c: Hump) -> bool:
         """Whether a hump far too high has come so often that it is the new level."""
         self._spikes = [s for s in self._spikes if c.at - s[0] < _SPIKE_SPAN]
         self._spikes.append((c.at, c.height))
@@ -334,8 +339,8 @@ class RPeakDetector:
             if self._since(at) <= _BACK_AFTER * self._interval:
                 break
             if self._noisy():
-                best = max(self._refused, key=lambda c: self._scores.get(c.at, _BACK_CUT - 1.0))
-                enough = self._scores.get(best.at, _BACK_CUT - 1.0) >= _BACK_CUT
+                best = max(self._refused, key=lambda c: self._scores.get(c.at, -inf))
+                enough = self._scores.get(best.at, -inf) > self.cut + _BACK_CUT
             else:
                 best = max(self._refused, key=lambda c: c.height)
                 enough = best.height >= _BACK_THRESHOLD * self._threshold()
@@ -346,9 +351,16 @@ class RPeakDetector:
             self._refused = later
         return out
 
-    def _accept(self, c: _Candidate, found_back: bool = False) -> Beat:
+    def _accept(self, c: Hump, found_back: bool = False) -> Beat:
+        instead = self._since(c.at) <= _REFRACTORY
+        if self._anchor is not None and not instead:
+            self._before = self._anchor.at
+        self._sure = self._scores.get(c.at, _SURE)
         if self._beat is not None and not found_back:
-            self._intervals = [*self._intervals[1 - _KEPT :], self._since(c.at)]
+            if instead and self._before is not None:
+                self._intervals = [*self._intervals[:-1], c.at - self._before]
+            else:
+                self._intervals = [*self._intervals[1 - _KEPT :], self._since(c.at)]
             self._interval = median(self._intervals)
         self._beat = self._anchor = c
         self._refused = []
@@ -366,38 +378,3 @@ class RPeakDetector:
             height=value,
             in_mv=self._in_mv,
         )
-
-
-def _candidates(
-    places: npt.NDArray[np.intp], base: int, y: Floats, slope: Floats, heights: Floats
-) -> list[_Candidate]:
-    """What is known of the humps at some places of the signal, all at once; ``base`` is its first sample."""
-    around = y[places[:, None] + _AROUND]
-    near = around[:, _LOOK - _SUM : _LOOK + _SUM + 1]
-    steep = slope[places[:, None] + _STEEP].max(axis=1).tolist()
-    sides = []
-    for side in (near.argmax(axis=1), near.argmin(axis=1)):
-        values = near[np.arange(places.size), side]
-        sides.append(list(zip((places + base + side - _SUM).tolist(), values.tolist(), strict=True)))
-    rows = zip((places + base).tolist(), heights[places].tolist(), steep, *sides, around, strict=True)
-    return [_Candidate(at, height, s, (up, down), piece) for at, height, s, up, down, piece in rows]
-
-
-def _sum29(x: Floats) -> Floats:
-    """Sum of 29 consecutive values, always in the same order; shape (n - 28,)."""
-    two = x[1:] + x[:-1]
-    four = two[2:] + two[:-2]
-    eight = four[4:] + four[:-4]
-    sixteen = eight[8:] + eight[:-8]
-    n = x.size - 28
-    return np.asarray((sixteen[:n] + eight[16 : 16 + n]) + (four[24 : 24 + n] + x[28:]))
-
-
-def _max29(x: Floats) -> Floats:
-    """Highest of 29 consecutive values; shape (n - 28,)."""
-    two = np.maximum(x[1:], x[:-1])
-    four = np.maximum(two[2:], two[:-2])
-    eight = np.maximum(four[4:], four[:-4])
-    sixteen = np.maximum(eight[8:], eight[:-8])
-    n = x.size - 28
-    return np.asarray(np.maximum(sixteen[:n], sixteen[13 : 13 + n]))

@@ -47,6 +47,21 @@ def test_band_against_scipy_frequency_response() -> None:
     assert np.abs(condition(np.sin(2 * np.pi * 60 * t), rate)[300:-300]).max() < 0.032
 
 
+@pytest.mark.parametrize("rate", [200.0, 250.0, 360.0])
+def test_gentle_edges_for_half_the_delay(rate: float) -> None:
+    """Half of the amplitude at the cut-offs, all of it between, 50 and 60 Hz down by 20 dB and more."""
+    spec = {"version": 2, "rate_hz": 200.0, "highpass_hz": 10.0, "lowpass_hz": 35.0}
+    impulse = np.zeros(4000)
+    impulse[2000] = 1.0
+    freqs, h = sps.freqz(condition(impulse, rate, spec=spec).astype(float), worN=8192, fs=200.0)
+    gain = np.abs(h) * rate / 200.0
+    for at, least, most in ((0.0, 0.0, 1e-4), (10.0, 0.4, 0.6), (20.0, 0.9, 1.1), (35.0, 0.4, 0.6)):
+        assert least <= gain[np.searchsorted(freqs, at)] <= most
+    assert gain[(freqs > 50) & (freqs < 100)].max() < 0.1
+    steep = Conditioner({**spec, "version": 1}, rate)
+    assert Conditioner(spec, rate).delay_s < 0.65 * steep.delay_s
+
+
 @pytest.mark.parametrize("rate", [250.0, 360.0, 193.7])
 @pytest.mark.parametrize("chunk", [1, 7, 250, 4096])
 def test_bit_equal_for_any_chunking(rate: float, chunk: int) -> None:
@@ -58,7 +73,7 @@ def test_bit_equal_for_any_chunking(rate: float, chunk: int) -> None:
 @pytest.mark.parametrize("chunk", [1, 7, 33, 250])
 def test_a_short_band_is_bit_equal_for_any_chunking(rate: float, chunk: int) -> None:
     """The R-peak detector's band runs without blocks: few samples at once, or many, give the same bits."""
-    spec = {"version": 1, "rate_hz": 200.0, "highpass_hz": 8.0, "lowpass_hz": 35.0}
+    spec = {"version": 2, "rate_hz": 200.0, "highpass_hz": 10.0, "lowpass_hz": 35.0}
     values = np.random.default_rng(2).normal(size=2500).cumsum() + 1e6
     np.testing.assert_array_equal(condition(values, rate, chunk, spec), condition(values, rate, spec=spec))
 
@@ -85,8 +100,8 @@ def test_empty_and_single_sample() -> None:
 def test_refuses_what_it_does_not_understand() -> None:
     with pytest.raises(BundleError, match="notch_hz"):
         Conditioner({**SPEC, "notch_hz": 50}, 250.0)
-    with pytest.raises(BundleError, match="version 2"):
-        Conditioner({**SPEC, "version": 2}, 250.0)
+    with pytest.raises(BundleError, match="version 3"):
+        Conditioner({**SPEC, "version": 3}, 250.0)
     with pytest.raises(BundleError, match="band"):
         Conditioner({**SPEC, "lowpass_hz": 60.0}, 250.0)
     with pytest.raises(UsageError, match="sampling rate"):

@@ -322,3 +322,14 @@ def test_published_lists_of_a_set() -> None:
     sizes = {part: len(names) for part, names in lists.items()}
     assert sizes == {"train": 7000, "validation": 1528, "challenge_train": 8028, "challenge_validation": 500}
     assert json.dumps(splits_of(SETS["ludb"], Path("nowhere"))) == "{}"
+
+
+def test_noise_at_a_ratio() -> None:
+    """By hand: QRS of 2 mV peak to peak are a power of 0.5, and a sine of amplitude 1 is one of 0.5, too."""
+    rate = 360.0
+    signal, beats = np.zeros(36_000), list(range(400, 35_000, 300))
+    signal[beats], signal[[b + 4 for b in beats]] = 1.5, -0.5
+    noise = 5.0 + np.sin(2 * np.pi * 8 * np.arange(36_000) / rate)
+    for snr_db, expected in ((0.0, 1.0), (20.0, 0.1), (-6.0206, 2.0)):
+        assert nstdb.gain(signal, noise, beats, rate, snr_db) == pytest.approx(expected, rel=1e-4)
+        assert nstdb.gain(3 * signal, noise, beats, rate, snr_db) == pytest.approx(3 * expected, rel=1e-4)

@@ -186,6 +186,47 @@ def test_latency() -> None:
     assert max(late) <= RPeakDetector.delay_low_s <= 0.5
 
 
+@pytest.mark.parametrize("rate", [125.0, 250.0, 360.0, 1000.0])
+def test_half_a_second_from_electrode_to_beat(rate: float) -> None:
+    """Filter, frames of 0.1 s and waiting under noise included; a beat found looking back may take longer."""
+    rng = np.random.default_rng(9)
+    raw = ecg(irregular(), 120.0, rate) + rng.normal(0, 0.1 * np.sqrt(rate / 250), round(120 * rate))
+    frame = round(0.1 * rate)
+    chain, detector = Conditioner(BAND, rate), RPeakDetector(0, 0.0, rate)
+    late = []
+    for first in range(0, raw.size, frame):
+        part = raw[first : first + frame]
+        for beat in detector.push(chain.push(part, np.zeros(part.size, dtype=bool))[0]):
+            if beat.time_s > 4.0:
+                late.append((first + part.size - beat.sample) / rate)
+    assert len(late) >= 100
+    assert np.percentile(late, 97) <= 0.5
+
+
+def noisy(times: list[float], seconds: float, amount: float) -> np.ndarray:
+    """Beats among humps of about their own size and width, at random places, from the tenth second on."""
+    rng = np.random.default_rng(7)
+    x = ecg(times, seconds)
+    t = np.arange(x.size) / 250.0
+    for at in rng.uniform(10.0, seconds, round(2.5 * (seconds - 10.0))):
+        x += amount * rng.normal() * np.exp(-(((t - at) / rng.uniform(0.01, 0.04)) ** 2) / 2)
+    return x
+
+
+@pytest.mark.parametrize("chunk", [1, 20, 999])
+def test_chunks_do_not_matter_where_the_score_decides(chunk: int) -> None:
+    signal = banded(noisy(regular(60.0), 60.0, 1.2), 250.0)
+    assert detect(signal, chunk) == detect(signal)
+
+
+def test_beats_among_humps_as_high() -> None:
+    times = [t for t in regular(120.0) if t > 12]
+    found = np.array([b.time_s for b in detect(banded(noisy(regular(120.0), 120.0, 0.7), 250.0))])
+    hit, missed, extra = count(np.array(times), found[found > 11.8])
+    assert hit / (hit + missed) > 0.95
+    assert hit / (hit + extra) > 0.8
+
+
 def test_speed() -> None:
     signal = np.tile(banded(ecg(irregular(), 120.0), 250.0), 10)
     detect(signal[:4000], 64)

@@ -1,0 +1,120 @@
+"""Signal of the beats' band -> humps of its envelope, each a possible heartbeat.
+
+The envelope is amplitude plus slope, summed over about the length of a QRS: one hump per beat. A hump is the
+highest point within ``RULE`` samples on either side. The arithmetic is element-wise (shifted sums and maxima
+of fixed order), so that results are bit-equal however the signal was cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ecgedge.messages import Floats
+
+# Samples of 5 ms.
+_SLOPE = 2  # slope: difference over twice this
+SUM = 14
+"""The envelope sums over this many samples on either side."""
+RULE = 14
+"""A hump is the highest of this many samples on either side."""
+LOOK = _SLOPE + SUM + RULE
+"""Samples that must be there past a hump before it is one."""
+_AROUND = np.arange(2 * LOOK + 1)
+_STEEP = np.arange(-12, 13) + LOOK - _SLOPE
+
+
+@dataclass(frozen=True, slots=True)
+class Hump:
+    """A hump of the envelope; places are samples of the signal from 0, values in its unit."""
+
+    at: int
+    height: float
+    slope: float
+    """Of the signal, the steepest within 60 ms."""
+    extremes: tuple[tuple[int, float], tuple[int, float]]
+    """Places and values of the highest and the lowest point of the signal within 70 ms."""
+    around: Floats
+    """Signal ``LOOK`` on either side."""
+
+
+class Humps:
+    """Humps of one stretch, in order."""
+
+    def __init__(self) -> None:
+        self.searched = 0
+        """All humps before this sample are known; the envelope is, up to ``RULE`` past it."""
+        self._signal: Floats = np.zeros(LOOK)  # from LOOK before the next sample to search
+        self._envelope: Floats = np.zeros(2 * RULE)
+        self._first = -RULE  # place of the first value kept of the envelope
+        self._last = -LOOK
+
+    def push(self, signal: Floats, keep: int | None) -> list[Hump]:
+        """Take signal, shape (n,), float64; return the humps that are certain.
+
+        ``keep`` is the earliest hump of former pushes that ``ahead`` will be asked for.
+        """
+        y = self._signal = np.concatenate((self._signal, signal))
+        n = y.size - 2 * LOOK  # so many more samples can be searched
+        if n <= 0:
+            return []
+        slope = np.abs(y[2 * _SLOPE :] - y[: -2 * _SLOPE])
+        envelope = _sum29(slope + np.abs(y[_SLOPE:-_SLOPE]))
+        middle = envelope[RULE:-RULE]
+        found = []
+        for i in np.flatnonzero((middle >= _max29(envelope)) & (middle > 0)).tolist():
+            if self.searched + i - self._last > RULE:  # of a plateau, the first of equals rules
+                self._last = self.searched + i
+                found.append(i)
+        humps = _describe(np.array(found), self.searched, y, slope, middle) if found else []
+        gone = (self.searched if keep is None else keep) - self._first
+        self._envelope = np.concatenate((self._envelope[gone:], envelope[2 * RULE :]))
+        self._first += gone
+        self.searched += n
+        self._signal = y[n:]
+        return humps
+
+    def ahead(self, hump: Hump, reach: int) -> float:
+        """Highest value of the envelope beyond a hump, up to ``reach`` samples past it."""
+        i = hump.at - self._first
+        return float(self._envelope[i + RULE + 1 : i + reach + 1].max(initial=0.0))
+
+
+def _describe(
+    places: npt.NDArray[np.intp], base: int, y: Floats, slope: Floats, heights: Floats
+) -> list[Hump]:
+    """What is known of the humps at some places of the signal, all at once; ``base`` is its first sample."""
+    around = y[places[:, None] + _AROUND]
+    near = around[:, LOOK - SUM : LOOK + SUM + 1]
+    steep = slope[places[:, None] + _STEEP].max(axis=1).tolist()
+    sides = []
+    for side in (near.argmax(axis=1), near.argmin(axis=1)):
+        values = near[np.arange(places.size), side]
+        sides.append(list(zip((places + base + side - SUM).tolist(), values.tolist(), strict=True)))
+    rows = zip((places + base).tolist(), heights[places].tolist(), steep, *sides, around, strict=True)
+    return [Hump(at, height, s, (up, down), piece) for at, height, s, up, down, piece in rows]
+
+
+def _sum29(x: Floats) -> Floats:
+    """Sum of 29 consecutive values, always in the same order; shape (n - 28,)."""
+    two = x[1:] + x[:-1]
+    four = two[2:] + two[:-2]
+    eight = four[4:] + four[:-4]
+    sixteen = eight[8:] + eight[:-8]
+    n = x.size - 28
+    return np.asarray((sixteen[:n] + eight[16 : 16 + n]) + (four[24 : 24 + n] + x[28:]))
+
+
+def _max29(x: Floats) -> Floats:
+    """Highest of 29 consecutive values; shape (n - 28,)."""
+    two = np.maximum(x[1:], x[:-1])
+    four = np.maximum(two[2:], two[:-2])
+    eight = np.maximum(four[4:], four[:-4])
+    sixteen = np.maximum(eight[8:], eight[:-8])
+    n = x.size - 28
+    return np.asarray(np.maximum(sixteen[:n], sixteen[13 : 13 + n]))
