@@ -74,11 +74,15 @@ INTERNAL: dict[str, set[str]] = {
     "cli_files": NOUNS | {"extras", "convert", "plot", "scoring"},
     "cli_workbench": NOUNS | {"extras", "datasets", "training"},
     "cli_data": NOUNS | {"extras", "datasets"},
+    "firmware": NOUNS,
+    "cli_firmware": NOUNS | {"firmware"},
+    "mcu": NOUNS | {"bundle"},
+    "cli_mcu": NOUNS | {"bundle", "mcu"},
     "machine": set(),
     "bench": NOUNS | {"__init__", "machine", "bundle", "classifier", "golden", "pipeline", "ports", "wire"},
     "cli_bench": NOUNS | {"bench", "session"},
     "cli": NOUNS
-    | {"cli_bench", "cli_data", "cli_explain", "cli_files", "cli_workbench"}
+    | {"cli_bench", "cli_data", "cli_explain", "cli_files", "cli_firmware", "cli_mcu", "cli_workbench"}
     | {"__init__", "session", "sinks", "ports", "bundle", "golden"},
     "datasets": NOUNS | {"__init__", "recordings"},
     "models": NOUNS,
@@ -100,6 +104,8 @@ EXTERNAL: dict[str, set[str]] = {
     "cli_files": {"typer"},
     "cli_bench": {"typer"},
     "cli_data": {"typer"},
+    "cli_firmware": {"typer"},
+    "cli_mcu": {"typer"},
     "cli_workbench": {"typer", "matplotlib"},
     "extras": set(),
     "convert": {"numpy", "edfio", "pyarrow"},

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
-#include <stdio.h>
 #include <sys/inotify.h>
 #include <termios.h>
 #include <unistd.h>
@@ -58,8 +57,8 @@ bool cable_heard(const cable *link) {
 }
 
 bool cable_write(const cable *link, uint8_t byte) {
-    if (link->file >= 0) {
-        return write(link->file, &byte, 1) == 1;
+    if (link->file) {
+        return fputc(byte, link->file) != EOF;
     }
     while (cable_open(link)) {
         struct pollfd room = {link->master, POLLOUT, 0};

@@ -5,10 +5,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 typedef struct {
     const char *name; /* symbolic link to the pseudo-terminal; NULL where `file` is set */
-    int file;         /* descriptor of a file that takes all bytes; -1 without one */
+    FILE *file;       /* takes all bytes; NULL where there is a port */
     int master;       /* -1 while the cable is out */
     int watch;        /* tells of openings */
 } cable;

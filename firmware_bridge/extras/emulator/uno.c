@@ -5,7 +5,6 @@
  */
 #define _GNU_SOURCE
 #include <err.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <math.h>
 #include <signal.h>
@@ -62,7 +61,7 @@ static struct {
     size_t count;
 } signal_file;
 
-static cable line = {.file = -1, .master = -1};
+static cable line = {.master = -1};
 static volatile sig_atomic_t stop;
 int electrodes_off;
 
@@ -285,7 +284,7 @@ int main(int count, char **words) {
     signal(SIGINT, on_signal);
     if (line.name) {
         cable_plug(&line);
-    } else if ((line.file = open(option.output, O_WRONLY | O_CREAT | O_TRUNC, 0644)) < 0) {
+    } else if (!(line.file = fopen(option.output, "wb"))) {
         err(1, "%s", option.output);
     }
     avr_t *avr = power_on();
@@ -298,6 +297,8 @@ int main(int count, char **words) {
     }
     if (line.name) {
         cable_unplug(&line);
+    } else if (fclose(line.file) != 0) {
+        err(1, "%s", option.output);
     }
     return 0;
 }

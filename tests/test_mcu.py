@@ -1,0 +1,186 @@
+"""A bundle as C: compiled, and read back by a program, it is the bundle."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from firmware_tools import needs, run
+
+from ecgedge import mcu
+from ecgedge.bundle import Bundle, list_bundles, open_bundle
+from ecgedge.cli import main
+from ecgedge.errors import BundleError, EcgedgeError, UsageError
+
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
+
+
+@pytest.fixture(params=list_bundles())
+def bundle(request: pytest.FixtureRequest) -> Bundle:
+    """Return each shipped bundle."""
+    return open_bundle(request.param)
+
+
+def prefix(bundle: Bundle) -> str:
+    return bundle.name.replace("-", "_").upper()
+
+
+def run_c(folder: Path, bundle: Bundle, body: str) -> bytes:
+    """Compile a program with the exported files; what it prints."""
+    name = bundle.name.replace("-", "_")
+    (folder / "main.c").write_text(
+        f'#include <stdio.h>\n#include "{name}_model.h"\nint main(void) {{ {body} }}\n'
+    )
+    run(
+        "gcc",
+        *STRICT,
+        "-Wno-overlength-strings",
+        folder / "main.c",
+        folder / f"{name}_model.c",
+        "-o",
+        folder / "p",
+    )
+    run("sh", "-c", f"'{folder}/p' > '{folder}/out'")
+    return (folder / "out").read_bytes()
+
+
+def test_the_array_is_the_network_and_aligned(bundle: Bundle, tmp_path: Path) -> None:
+    needs("gcc")
+    mcu.export(bundle, tmp_path)
+    name = bundle.name.replace("-", "_")
+    size = f"{prefix(bundle)}_MODEL_BYTES"
+    body = f"fwrite({name}_model, 1, {size}, stdout); return ((unsigned long){name}_model) % 16 != 0;"
+    assert run_c(tmp_path, bundle, body) == bundle.model
+
+
+def test_the_numbers_are_those_of_the_manifest_in_single_precision(bundle: Bundle, tmp_path: Path) -> None:
+    needs("gcc")
+    mcu.export(bundle, tmp_path)
+    manifest, p = bundle.manifest, prefix(bundle)
+    expected: dict[str, float] = {
+        "MODEL_BYTES": len(bundle.model),
+        "ARENA_BYTES": manifest["micro"]["arena_bytes"],
+        "RATE_HZ": manifest["preprocessing"]["rate_hz"],
+        "HIGHPASS_HZ": manifest["preprocessing"]["highpass_hz"],
+        "LOWPASS_HZ": manifest["preprocessing"]["lowpass_hz"],
+        "TEMPERATURE": manifest["temperature"],
+        "CLASSES": len(manifest["classes"]),
+        "OPERATOR_COUNT": len(manifest["quantisation"]["operators"]),
+    }
+    for side in ("input", "output"):
+        for index, entry in enumerate(manifest[f"{side}s"]):
+            key = f"{side}_{entry['name']}".upper().replace("-", "_")
+            expected[f"{key}_INDEX"] = index
+            expected[f"{key}_VALUES"] = math.prod(entry["shape"])
+            expected[f"{key}_SCALE"] = entry["scale"]
+            expected[f"{key}_ZERO_POINT"] = entry["zero_point"]
+    for key, value in manifest["thresholds"].items():
+        expected[f"THRESHOLD_{key.upper()}"] = value
+    body = "".join(f'printf("%.17g\\n", (double){p}_{key});' for key in expected) + " return 0;"
+    found = [float(line) for line in run_c(tmp_path, bundle, body).split()]
+    assert found == [float(np.float32(value)) for value in expected.values()]
+
+
+def test_classes_and_words_stand_in_the_order_of_the_logits(bundle: Bundle, tmp_path: Path) -> None:
+    needs("gcc")
+    mcu.export(bundle, tmp_path)
+    p = prefix(bundle)
+    body = (
+        f"const char *names[] = {p}_CLASS_NAMES; const char *words[] = {p}_CLASS_WORDS;"
+        f'for (int k = 0; k < {p}_CLASSES; k++) printf("%s=%s\\n", names[k], words[k]); return 0;'
+    )
+    lines = run_c(tmp_path, bundle, body).decode().splitlines()
+    assert lines == [f"{name}={bundle.manifest['words'][name]}" for name in bundle.classes]
+
+
+def test_the_operators_are_those_in_the_network(bundle: Bundle) -> None:
+    """The interpreter's own list of the network's operators, and methods that the resolver has."""
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    kernels = litert.OpResolverType.BUILTIN_REF  # no delegate, which would hide them
+    interpreter = litert.Interpreter(model_content=bundle.model, experimental_op_resolver_type=kernels)
+    used = {op["op_name"] for op in interpreter._get_ops_details()}
+    assert used == set(bundle.manifest["quantisation"]["operators"])
+    calls = re.search(r"_OPERATORS\(X\) (.+)", mcu.header(bundle))
+    assert calls is not None
+    methods = re.findall(r"X\((\w+)\)", calls[1])
+    assert len(methods) == len(used)
+    assert set(methods) <= RESOLVER
+
+
+RESOLVER = {
+    "AddAdd", "AddAveragePool2D", "AddBatchMatMul", "AddConcatenation", "AddConv2D", "AddDepthwiseConv2D",
+    "AddDequantize", "AddExpandDims", "AddFullyConnected", "AddGather", "AddLeakyRelu", "AddLogistic",
+    "AddMaxPool2D", "AddMaximum", "AddMean", "AddMinimum", "AddMul", "AddPack", "AddPad", "AddPadV2",
+    "AddQuantize", "AddReduceMax", "AddRelu", "AddRelu6", "AddReshape", "AddRsqrt", "AddSlice", "AddSoftmax",
+    "AddSplit", "AddSquaredDifference", "AddSqueeze", "AddStridedSlice", "AddSub", "AddSum", "AddTanh",
+    "AddTranspose", "AddTransposeConv", "AddUnpack",
+}  # fmt: skip
+"""Methods of tflite::MicroMutableOpResolver, from its header."""
+
+
+def test_the_told_arena_is_enough_and_hardly_more(bundle: Bundle) -> None:
+    runtime = pytest.importorskip(
+        "tflite_micro.python.tflite_micro.runtime", reason="needs tflite-micro (x86-64, Python 3.10-3.12)"
+    )
+    arena = bundle.manifest["micro"]["arena_bytes"]
+    interpreter = runtime.Interpreter.from_bytes(bundle.model, arena_size=arena)
+    for index, entry in enumerate(bundle.manifest["inputs"]):
+        interpreter.set_input(np.zeros(entry["shape"], np.int8), index)
+    interpreter.invoke()
+    with pytest.raises(RuntimeError):
+        runtime.Interpreter.from_bytes(bundle.model, arena_size=arena - 1024)
+
+
+def test_the_header_is_cpp_too_and_can_be_read_by_a_microcontroller_s_compiler(tmp_path: Path) -> None:
+    needs("g++", "arm-none-eabi-gcc")
+    bundle = open_bundle("efficientecg-xs")
+    head, source = mcu.export(bundle, tmp_path)
+    run("g++", "-std=c++11", "-x", "c++", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", head)
+    out = tmp_path / "m4.o"
+    run("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-ffreestanding", *STRICT, "-c", source, "-o", out)
+    size = run("arm-none-eabi-size", out).splitlines()[1].split()
+    assert int(size[0]) == len(bundle.model)  # in flash, nothing in RAM
+    assert int(size[1]) == int(size[2]) == 0
+
+
+def cli(*words: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(list(words))
+    return int(end.value.code or 0)
+
+
+def test_the_command_writes_two_files_and_overwrites_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "new" / "folder"
+    assert cli("models", "export", "efficientecg-xs", "--mcu", str(folder)) == 0
+    assert sorted(p.name for p in folder.iterdir()) == ["efficientecg_xs_model.c", "efficientecg_xs_model.h"]
+    assert capsys.readouterr().out.count("\n") == 2
+    assert cli("models", "export", "efficientecg-xs", "--mcu", str(folder)) == UsageError.exit_code
+    assert cli("models", "export", "nothing", "--mcu", str(folder)) == BundleError.exit_code
+    assert cli("models", "export", "efficientecg-xs", "--mcu", "/proc/nowhere") == EcgedgeError.exit_code
+    assert capsys.readouterr().err.count("\n") == 3
+
+
+def test_nothing_of_the_manifest_can_end_the_comment(tmp_path: Path) -> None:
+    needs("gcc")
+    bundle = open_bundle("efficientecg-xs")
+    manifest: dict[str, Any] = json.loads(json.dumps(bundle.manifest))
+    manifest["licence"] = "a */ b"
+    manifest["words"]["N"] = 'a "quoted" \\ word'
+    odd = Bundle(bundle.name, manifest, bundle.model, bundle.golden)
+    mcu.export(odd, tmp_path)
+    body = f"const char *words[] = {prefix(odd)}_CLASS_WORDS; puts(words[0]); return 0;"
+    assert run_c(tmp_path, odd, body).decode() == 'a "quoted" \\ word\n'
+
+
+def test_a_bundle_without_a_measured_arena_is_refused_in_one_line() -> None:
+    bundle = open_bundle("efficientecg-xs")
+    manifest = {key: value for key, value in bundle.manifest.items() if key != "micro"}
+    with pytest.raises(BundleError, match="tensor arena"):
+        mcu.header(Bundle(bundle.name, manifest, bundle.model, bundle.golden))
