@@ -111,13 +111,17 @@ class BeatLayer(nn.Module):
         self.narrow = _convolution(feedforward, width, 1)
         self.dropout = nn.Dropout(dropout)
 
+    def _heads(self, x: Tensor) -> Tensor:
+        """(batch, width, beats, 1) as (batch, heads, beats, width / heads)."""
+        return x.squeeze(3).transpose(1, 2).unflatten(2, (self.heads, -1)).transpose(1, 2)
+
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (batch, width, beats, 1) to the same shape."""
-        shape = (x.shape[0], self.heads, x.shape[1] // self.heads, x.shape[2])
-        query, key, value = (part(x).reshape(shape) for part in (self.query, self.key, self.value))
-        logits = query.transpose(2, 3) @ key * shape[2] ** -0.5
-        attended = value @ self.dropout(logits.softmax(dim=3)).transpose(2, 3)
-        x = x + self.dropout(self.project(attended.reshape(x.shape)))
+        query, key, value = (self._heads(part(x)) for part in (self.query, self.key, self.value))
+        logits = query @ key.transpose(2, 3) * query.shape[3] ** -0.5
+        attended = self.dropout(logits.softmax(dim=3)) @ value
+        joined = attended.transpose(1, 2).flatten(2).transpose(1, 2)[..., None]
+        x = x + self.dropout(self.project(joined))
         out: Tensor = x + self.dropout(self.narrow(torch.relu(self.widen(x))))
         return out
 
