@@ -3,9 +3,10 @@
 Each packet of a simulated board is given an arrival time of its own, so that of every sample a decoder
 delivers it is known in which packet its last byte came. A delivered sample is *right* (its packet was sent
 and holds this value), *altered* (the packet holds another one: a damaged count, which no checksum guards) or
-*invented* (more than the packet holds, or bytes of another board). What is missing after the first sample
-delivered stands beside the gaps that the clock tells, exact ones and estimates apart; *displaced* is by how
-many samples the stream slipped against the truth at most. All faults are drawn with fixed seeds.
+*invented* (more than the packet holds, or bytes of another board). What is missing between the first and the
+last sample delivered stands beside the gaps that the clock tells, exact ones and estimates apart;
+*displaced* is by how many samples the stream slipped against the truth at most. All faults are drawn with
+fixed seeds.
 """
 
 from __future__ import annotations
@@ -201,17 +202,17 @@ def measure(name: str, fault: str, seconds: float = SECONDS) -> dict[str, int]:
         for (place, row), (true_place, true_row) in zip(rows, wanted, strict=False):
             tally["right" if row == true_row else "altered"] += 1
             shifts.append(place - true_place)
-    begin = min(found, default=float("inf"))
+    begin, end = min(found, default=float("inf")), max(found, default=float("inf"))
     samples = sum(map(len, truth.values()))
-    late = sum(len(rows) for arrival_s, rows in truth.items() if arrival_s < begin)
+    outside = sum(len(rows) for arrival_s, rows in truth.items() if not begin <= arrival_s <= end)
     gaps = [message for message in out if isinstance(message, Gap)]
     return {
         "samples": samples,
         "right": tally["right"],
         "altered": tally["altered"],
         "invented": tally["invented"],
-        "missing_at_start": late,
-        "missing": samples - tally["right"] - tally["altered"] - late,
+        "missing_at_ends": outside,
+        "missing": samples - tally["right"] - tally["altered"] - outside,
         "told_exactly": sum(gap.n for gap in gaps if not gap.estimated),
         "told_as_estimate": sum(gap.n for gap in gaps if gap.estimated),
         "displaced": max(shifts[1:], default=0) - min(shifts[1:], default=0),

@@ -178,6 +178,19 @@ def test_damaged_lines_are_told_as_lost(size: int) -> None:
     assert decoder.counters.bad_frames == 5
 
 
+def test_lines_that_run_into_each_other_are_two() -> None:
+    raw = lines(RAMP[:40]) + b"345\r346\r\n" + lines(RAMP[40:])
+    out, _ = read(raw)
+    assert lost(out) == [2]
+
+
+def test_a_damaged_label_is_damage_and_another_label_is_not() -> None:
+    raw = lines(RAMP[:40], form="ECG:{}") + b"EKG:345\r\n" + lines(RAMP[40:60], form="ECG:{}") + b"BPM:72\r\n"
+    out, _ = read(raw + lines(RAMP[60:], form="ECG:{}"))
+    assert samples(out) == RAMP[1:]
+    assert lost(out) == [1]
+
+
 def test_long_garbage_is_no_number_of_samples() -> None:
     out, _ = read(lines(RAMP) + b"\xff\xfe\n" * 200 + lines(RAMP))
     assert lost(out) == []

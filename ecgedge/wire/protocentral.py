@@ -119,10 +119,13 @@ class ProtocentralDecoder(PacketDecoder):
         if self._layout is None or self._before is None or not damage:
             return 0
         size = (self._kind & 0xFF) + _AROUND
-        if len(damage) % size == 0:  # damaged in place
-            return len(damage) // size
         head = SYNC + bytes((self._kind & 0xFF, 0, self._kind >> 8))
-        return damage.count(head)
+        if len(damage) % size:
+            return damage.count(head)
+        slots = (damage[k : k + size] for k in range(0, len(damage), size))
+        frames = (zip(slot[:5] + slot[-2:], head + END, strict=True) for slot in slots)
+        # Damaged in place: most of what is known of a packet is there.
+        return sum(sum(a == b for a, b in frame) >= 4 for frame in frames)
 
     def _follows(self, before: Packet, packet: Packet) -> bool:
         return before.kind == packet.kind or not before.rows or not packet.rows

@@ -29,6 +29,8 @@ _RUN_LINES, _RUN_BYTES = 10, 64
 """A stream is taken for text after this many well-formed lines and bytes in a row."""
 _RESUME_LINES = 3
 """Well-formed lines in a row that are needed after one that was not."""
+_SLIPS = 2
+"""A line whose labels differ from the known ones in so many letters is damaged."""
 _GIVE_UP_LINES = 32
 """Lines out of form in a row after which the stream must prove itself afresh."""
 
@@ -68,6 +70,16 @@ def _names(form: Form, header: tuple[str, ...]) -> tuple[str, ...]:
     if labels and len(labels) == len(form):
         return tuple(label.decode("ascii") for label in labels)
     return header if len(header) == len(form) else ()
+
+
+def _alike(form: Form, known: Form) -> bool:
+    """Whether a form is the known one but for a letter or two of its labels."""
+    if len(form) != len(known):
+        return False
+    pairs = [(a or b"", b or b"") for a, b in zip(form, known, strict=True)]
+    if any(len(a) != len(b) for a, b in pairs):
+        return False
+    return 0 < sum(x != y for a, b in pairs for x, y in zip(a, b, strict=True)) <= _SLIPS
 
 
 class _Line:
@@ -153,8 +165,10 @@ class TextDecoder:
                 words = parts if len(parts) > 1 else text.split()
                 self._header = tuple(word.strip().decode("ascii") for word in words)
             self._drop_run()
-            # A line that reads well in another form was printed so; it is no sample that was lost.
-            self._lost += parsed is None
+            # A line that reads well in quite another form was printed so; it is no sample that was lost. A
+            # carriage return inside a line shows that its line feed was lost, and the next hangs on it.
+            if parsed is None or _alike(parsed[0], self._form or ()):
+                self._lost += 1 + (0 if text is None else text.count(b"\r"))
             self._reject(1 + (0 if unit is None else len(unit)))
             return
         form, values = parsed
