@@ -18,6 +18,7 @@ a model classes its beats.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -37,32 +38,28 @@ class HeartRate:
     """Heart rate over the last seconds; a median, so that one missed or extra beat does not move it."""
 
     def __init__(self) -> None:
-        self._beats: deque[tuple[float, float | None]] = deque(maxlen=_KEPT)
+        self._times: list[float] = []
+        self._intervals: list[float | None] = []
 
     def push(self, beat: Beat) -> None:
         """Take the next beat, in order of time."""
-        self._beats.append((beat.time_s, beat.rr_s))
+        self._times.append(beat.time_s)
+        self._intervals.append(beat.rr_s)
+        if len(self._times) > 2 * _KEPT:
+            del self._times[:_KEPT], self._intervals[:_KEPT]
 
     def bpm(self, time_s: float) -> float | None:
         """Beats per minute at a time; None with fewer than two intervals or no recent beat.
 
         Beats after ``time_s`` do not count, so the answer does not depend on how far ahead they came.
         """
-        intervals: list[float] = []
-        latest: float | None = None
-        for at, rr in reversed(self._beats):
-            if at > time_s:
-                continue
-            if latest is None:
-                latest = at
-            if at <= time_s - SPAN_S:
-                break
-            if rr is None:
-                break  # what lies before a gap is another stretch
-            intervals.append(rr)
-        if latest is None or time_s - latest > STALE_S or len(intervals) < 2:
+        end = bisect_right(self._times, time_s)
+        if not end or time_s - self._times[end - 1] > STALE_S:
             return None
-        return 60.0 / _median(intervals)
+        intervals = self._intervals[bisect_right(self._times, time_s - SPAN_S, 0, end) : end]
+        while None in intervals:  # what lies before a gap is another stretch
+            del intervals[: intervals.index(None) + 1]
+        return 60.0 / _median(intervals) if len(intervals) >= 2 else None  # type: ignore[arg-type]
 
 
 def _median(values: list[float]) -> float:

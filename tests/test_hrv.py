@@ -64,7 +64,7 @@ def test_beats_yet_to_come_do_not_count() -> None:
 def test_memory_is_bounded() -> None:
     rate = beats([None, *[0.3] * 100_000])
     assert rate.bpm(30_000.0) == pytest.approx(200.0)
-    assert len(rate._beats) <= 256
+    assert len(rate._times) <= 512
 
 
 # -- variability --------------------------------------------------------------------------------------
