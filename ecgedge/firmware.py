@@ -97,9 +97,8 @@ def export(name: str, target: Path) -> Path:
     sketch, source = find(name), folder()
     made = target / sketch.name
     files = [source / sketch.path, *sorted((source / "src").iterdir())]
-    wiring = source / "extras" / "wiring" / f"{sketch.name}.svg"
-    if wiring.is_file():
-        files.append(wiring)
+    wiring = sketch.name if sketch.board else "AD8232_Uno"  # the same pins
+    files.append(source / "extras" / "wiring" / f"{wiring}.svg")
     try:
         if made.exists() and (not made.is_dir() or any(made.iterdir())):
             raise UsageError(f"{made} is there already", "a new folder", "Remove it, or name another one.")

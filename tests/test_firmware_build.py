@@ -104,6 +104,17 @@ def test_a_sketch_sleeps_and_says_how_to_wire_it(sketch: Path) -> None:
     assert (BRIDGE / "extras" / "wiring" / f"{sketch.stem}.svg").is_file()
 
 
+def test_the_wiring_diagrams_are_drawn_from_the_tables_in_the_sketches() -> None:
+    script = BRIDGE / "extras" / "wiring" / "draw.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for sketch in SKETCHES:
+        drawing = (BRIDGE / "extras" / "wiring" / f"{sketch.stem}.svg").read_text()
+        pins = re.findall(r"_PIN = (\d+)|_PIN = (\d+),", sketch.read_text())
+        assert drawing.count("<circle") >= 2 * (len(pins) + 2) + 2  # every pin, power, ground; electrodes
+        assert "battery" in drawing
+
+
 def test_versions_agree() -> None:
     properties = dict(
         line.split("=", 1) for line in (BRIDGE / "library.properties").read_text().splitlines() if line

@@ -67,7 +67,7 @@ def test_an_exported_folder_is_all_that_a_compiler_needs(name: str, tmp_path: Pa
     made = firmware.export(name, tmp_path)
     assert made == tmp_path / name
     sketch = next(made.glob(f"{name}.[ic]*"))
-    assert (made / f"{name}.svg").is_file() or name == "ecg_board"
+    assert len(list(made.glob("*.svg"))) == 1
     needs("avr-gcc")
     for source in sorted(made.glob("*.c")):
         target = ("-mmcu=atmega328p", "-DF_CPU=16000000UL", "-std=gnu99")
@@ -86,7 +86,7 @@ def test_an_exported_folder_is_all_that_a_compiler_needs(name: str, tmp_path: Pa
         )
     if firmware.find(name).board == "arduino:avr:uno":
         needs_emulator()
-        flags = ["-mmcu=atmega328p", "-DF_CPU=16000000UL", "-DARDUINO=10819", "-DARDUINO_ARCH_AVR",
+        flags = ["-Os", "-mmcu=atmega328p", "-DF_CPU=16000000UL", "-DARDUINO=10819", "-DARDUINO_ARCH_AVR",
                  "-DDECIMAL_DIG=__DECIMAL_DIG__"]  # fmt: skip
         for include in ("cores/arduino", "variants/standard", "libraries/SPI/src"):
             flags.append(f"-I{ARDUINO / include}")

@@ -25,6 +25,8 @@ from ecgedge.sinks.jsonl import load_schema
 ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 HEAVY = ("torch", "tensorflow", "scipy", "pandas", "matplotlib", "lightning", "pydantic", "wfdb")
+FIRMWARE = "ecgedge/_firmware/"
+"""Where the wheel carries what a checkout has in ``firmware_bridge``."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -75,7 +77,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
     assert {name.split("/")[0] for name in names} == {"ecgedge", f"ecgedge-{__version__}.dist-info"}
-    packed = {name for name in names if name.startswith("ecgedge/")}
+    packed = {name for name in names if name.startswith("ecgedge/") and not name.startswith(FIRMWARE)}
     tracked = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "ecgedge").rglob("*")
@@ -83,6 +85,17 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     }
     assert packed == tracked
     assert {"ecgedge/py.typed", "ecgedge/sinks/events.schema.json"} <= packed
+
+
+def test_the_wheel_holds_the_firmware_as_the_bridge_has_it(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        carried = {n: archive.read(n) for n in archive.namelist() if n.startswith(FIRMWARE)}
+    bridge = ROOT / "firmware_bridge"
+    for name, content in carried.items():
+        assert content == (bridge / name.removeprefix(FIRMWARE)).read_bytes(), name
+    needed = [*bridge.glob("src/*"), *bridge.glob("examples/*/*"), *bridge.glob("extras/wiring/*.svg")]
+    needed += [bridge / "library.properties", bridge / "extras" / "atmega328p" / "ecg_board.c"]
+    assert {FIRMWARE + path.relative_to(bridge).as_posix() for path in needed} <= set(carried)
 
 
 def test_the_device_part_asks_for_nothing_heavier_than_agreed(wheel: Path) -> None:
@@ -153,3 +166,17 @@ def test_the_shipped_models_verify_there(clean: Path) -> None:
     assert "efficientecg-s" in names
     for name in names:
         assert output(clean / "ecgedge", "models", "verify", name, cwd=clean.parent)
+
+
+def test_the_firmware_is_exported_from_there(clean: Path) -> None:
+    folder = clean.parent / "sketch"
+    listed = [
+        line.split()[0]
+        for line in output(clean / "ecgedge", "firmware", "list", cwd=clean.parent).splitlines()
+    ]
+    for name in listed:
+        made = Path(
+            output(clean / "ecgedge", "firmware", "export", name, str(folder), cwd=clean.parent).strip()
+        )
+        assert (made / "ecgedge.h").read_bytes() == (ROOT / "firmware_bridge/src/ecgedge.h").read_bytes()
+        assert list(made.glob(f"{name}.*"))

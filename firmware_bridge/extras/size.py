@@ -87,7 +87,7 @@ def table() -> str:
     lines += [
         "",
         f"Flash without the optional filter: {totals[False]} bytes; the filter: {totals[True]} more. RAM at"
-        f" 250 Hz, one lead, 3 frames of 20 samples: {ram} bytes, frame buffers and the board's name included.",
+        f" 250 Hz, one lead, 3 frames of 20 samples: {ram} bytes, frame buffers and the board's name in it.",
         "",
         f"`python extras/size.py` with {compiler()}.",
     ]

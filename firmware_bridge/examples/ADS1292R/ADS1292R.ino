@@ -1,14 +1,15 @@
 // ADS1292R module (24 bits) on an Arduino Uno or Nano: 250 samples per second, 125 and 500 on request.
 //
-//   ADS1292R    Uno, Nano
-//   DRDY        D2
-//   START       D5
-//   PWDN/RESET  D4
-//   CS          D10
-//   MOSI (DIN)  D11
-//   MISO (DOUT) D12
-//   SCLK        D13
-//   3.3V, GND   3.3V, GND
+//   ADS1292R     Uno, Nano
+//   DRDY         D2
+//   START        D5
+//   PWDN/RESET   D4
+//   CS           D10
+//   MOSI (DIN)   D11
+//   MISO (DOUT)  D12
+//   SCLK         D13
+//   3.3V         3.3V
+//   GND          GND
 //
 // The chip bears 3.3 V only, the Uno's pins give 5 V: use a module with level shifters, or put a shifter in
 // between. Lead 0 is channel 2 (on most modules the ECG), lead 1 is channel 1 (there respiration).

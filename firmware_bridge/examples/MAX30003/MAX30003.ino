@@ -6,7 +6,8 @@
 //   MOSI (SDI)  D11
 //   MISO (SDO)  D12
 //   SCLK        D13
-//   power, GND  as the module says
+//   3.3V        3.3V        or as the module says
+//   GND         GND
 //
 // The chip bears less than 5 V: use a module with level shifters, or put a shifter in between.
 // Then: ecgedge stream --port /dev/ttyACM0
