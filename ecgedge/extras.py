@@ -17,6 +17,7 @@ EXTRAS = {
     "tensorboard": "train",
     "scipy": "train",
     "wfdb": "train",
+    "neurokit2": "train",
     "tomli": "train",
     "onnx2tf": "export",
     "tensorflow": "export",

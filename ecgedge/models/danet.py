@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 DILATIONS = (1, 2, 4, 8, 16, 32, 64)
@@ -36,6 +37,10 @@ class DanetConfig:
     channels: tuple[int, ...] = (16, 16, 32, 32, 64, 64, 96, 96)
     kernel: int = 7
     dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.length >> len(self.channels) < 1:
+            raise ValueError(f"{self.length} samples cannot be halved {len(self.channels)} times")
 
 
 def _layer(inside: int, outside: int, kernel: int, dilation: int = 1) -> list[nn.Module]:
@@ -76,11 +81,13 @@ class WaveClassifier(nn.Module):
             layers += [*_layer(inside, outside, config.kernel), nn.MaxPool2d((1, 2))]
         self.layers = nn.Sequential(*layers)
         self.dropout = nn.Dropout(config.dropout)
-        self.dense = nn.Linear(config.channels[-1], config.classes)
+        self.dense = nn.Linear(2 * config.channels[-1], config.classes)
 
     def forward(self, signal: Tensor) -> Tensor:
         """Map (batch, 1, 1, time) to logits, shape (batch, classes)."""
-        pooled = self.layers(signal).mean(dim=(2, 3))
+        waves = self.layers(signal)
+        # The maximum as well: one beat among a dozen decides.
+        pooled = torch.cat((waves.mean(dim=(2, 3)), waves.amax(dim=(2, 3))), dim=1)
         logits: Tensor = self.dense(self.dropout(pooled))
         return logits
 

@@ -19,7 +19,7 @@ from ecgedge.datasets import cinc2017, ludb, mitdb
 from ecgedge.features import normalise, pad
 from ecgedge.messages import Person
 from ecgedge.training.apc import premature
-from ecgedge.training.apc.waves import Wave, delineated, marked, marked_p, weights
+from ecgedge.training.apc.waves import delineated, marked, marked_p, weights
 from ecgedge.training.augment import augment
 from ecgedge.training.data import condition, context_of, inner_split, record_windows
 
@@ -40,6 +40,8 @@ LUDB_LEAD = "ii"
 EXTRA_S = 1.2
 """Signal taken beyond a window, of which a made early beat leaves some out."""
 TRIES = 40
+WEIGHED_S = 300.0
+"""So much of each MIT-BIH record is delineated for the weigher."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +75,10 @@ class Recording:
 def load_mitdb(root: Path, names: list[str], recipe: ApcRecipe, waves: Path | None = None) -> list[Recording]:
     """The named MIT-BIH records, first lead.
 
+    Manual attention stands for the whole of a record where the net takes it, for its first five minutes where
+    the weigher learns from it (delineation is slow). It is made around the annotators' beats, so that it does
+    not change with the detector.
+
     Parameters
     ----------
     waves : folder where neurokit2's delineation is kept; None: no manual attention is wanted
@@ -82,33 +88,44 @@ def load_mitdb(root: Path, names: list[str], recipe: ApcRecipe, waves: Path | No
     DataError
         For a set or record that is missing or damaged.
     """
-    marks = mitdb.p_waves(root) if waves is not None and recipe.architecture == "danet" else {}
+    hard, rate_hz = recipe.architecture == "danet-h", recipe.spec.rate_hz
+    marks = mitdb.p_waves(root) if waves is not None and not hard else {}
     out = []
     for record in mitdb.records(root, names):
-        signal, peaks_s = _heard(record, 0, recipe)
+        signal = condition(record.lead(), record.rate_hz, recipe.preprocessing)
+        beats = [(beat.sample / record.rate_hz, beat.symbol) for beat in record.beats()]
+        early, ordinary = (
+            np.array([at for at, symbol in beats if symbol in kinds])
+            for kinds in (PREMATURE_ATRIAL, ORDINARY)
+        )
         manual = None
         if waves is not None:
-            found = _delineated(f"mitdb-{record.name}", signal, peaks_s, recipe, waves)
+            n = signal.size if hard else min(signal.size, round(WEIGHED_S * rate_hz))
+            peaks_s = np.array([at for at, _ in beats if at < n / rate_hz])
+            found = delineated(signal[:n], rate_hz, peaks_s, waves / f"mitdb-{record.name}-{n}.npz")
             if record.name in marks:
                 by_hand = marked_p(marks[record.name], record.rate_hz)
                 found = [wave for wave in found if wave.kind != "P"] + by_hand
-            manual = weights(found, signal.size, recipe.spec.rate_hz, recipe.attention)
-        beats = [(beat.sample / record.rate_hz, beat.symbol) for beat in record.beats()]
-        early = np.array([at for at, symbol in beats if symbol in PREMATURE_ATRIAL])
-        even = np.array([at for at, symbol in beats if symbol in ORDINARY])
-        ordinary = _peaks_among(peaks_s, even) * recipe.spec.rate_hz
-        out.append(Recording(record.name, signal, early, ordinary, weights=manual))
+            manual = np.full(signal.size, np.nan, dtype=np.float32)
+            manual[:n] = weights(found, n, rate_hz, recipe.attention)
+        out.append(Recording(record.name, signal, early, ordinary * rate_hz, weights=manual))
     return out
 
 
 def load_cinc2017(
-    root: Path, names: list[str], recipe: ApcRecipe, letters: str, sought: str = ""
+    root: Path,
+    names: list[str],
+    recipe: ApcRecipe,
+    letters: str,
+    sought: str = "",
+    waves: Path | None = None,
 ) -> list[Recording]:
     """The named CinC 2017 records of the classes ``letters``.
 
     Parameters
     ----------
     sought : the class whose whole recordings are what is sought; ordinary beats are told of class N alone
+    waves : see ``load_mitdb``
 
     Raises
     ------
@@ -120,13 +137,18 @@ def load_cinc2017(
     out = []
     for record in cinc2017.records(root, wanted):
         letter = cinc2017.CLASSES[known[record.name]]
-        beats = np.empty(0)
-        if letter == "N" and not sought:
-            signal, peaks_s = _heard(record, 0, recipe)
-            beats = peaks_s * recipe.spec.rate_hz
-        else:
+        beats, manual = np.empty(0), None
+        if waves is None and (sought or letter != "N"):
             signal = condition(record.lead(), record.rate_hz, recipe.preprocessing)
-        out.append(Recording(record.name, signal, np.empty(0), beats, letter == sought))
+        else:
+            signal, peaks_s = _heard(record, recipe)
+            beats = peaks_s * recipe.spec.rate_hz if letter == "N" else beats
+            if waves is not None:
+                found = delineated(
+                    signal, recipe.spec.rate_hz, peaks_s, waves / f"cinc2017-{record.name}.npz"
+                )
+                manual = weights(found, signal.size, recipe.spec.rate_hz, recipe.attention)
+        out.append(Recording(record.name, signal, np.empty(0), beats, letter == sought, manual))
     return out
 
 
@@ -162,33 +184,16 @@ def training_lists(root: Path, recipe: ApcRecipe) -> tuple[list[str], list[str]]
         names, _ = mitdb.inter_patient_split(root)
         inner = set(recipe.data.inner)
         return [n for n in names if n not in inner], [n for n in names if n in inner]
-    names, _ = cinc2017.published_split(root)
+    names = cinc2017.published_split(root)[0][:: recipe.data.one_in]
     known = cinc2017.labels_by_record(root)
     return inner_split(names, [known[name] for name in names], recipe.data.inner_share)
 
 
-def _heard(record: Record, lead: int | str, recipe: ApcRecipe) -> tuple[Signal32, Floats]:
+def _heard(record: Record, recipe: ApcRecipe) -> tuple[Signal32, Floats]:
     """Conditioned signal, and R peaks in seconds as the device finds them."""
-    raw = record.lead(lead)
+    raw = record.lead()
     signal = condition(raw, record.rate_hz, recipe.preprocessing)
     return signal, context_of(raw, record.rate_hz, recipe.spec.rate_hz, Person()).times_s
-
-
-def _delineated(name: str, signal: Signal32, peaks_s: Floats, recipe: ApcRecipe, folder: Path) -> list[Wave]:
-    return delineated(signal, recipe.spec.rate_hz, peaks_s, folder / f"{name}.npz")
-
-
-def _peaks_among(peaks_s: Floats, wanted_s: Floats, within_s: float = 0.1) -> Floats:
-    """The detected peaks that lie near an annotated one."""
-    if not wanted_s.size or not peaks_s.size:
-        return np.empty(0)
-    right = np.clip(np.searchsorted(wanted_s, peaks_s), 1, max(1, wanted_s.size - 1))
-    nearest = np.minimum(
-        np.abs(wanted_s[right - 1] - peaks_s),
-        np.abs(wanted_s[np.minimum(right, wanted_s.size - 1)] - peaks_s),
-    )
-    near: Floats = peaks_s[nearest <= within_s]
-    return near
 
 
 class Pieces:
@@ -203,7 +208,10 @@ class Pieces:
     def __init__(
         self, own: Sequence[Recording], borrowed: Sequence[Recording], recipe: ApcRecipe, noise: Noise
     ) -> None:
-        self._own, self._borrowed, self._noise = list(own), list(borrowed), noise
+        self._own, self._noise = list(own), noise
+        # Those whose beats may be moved and the others (in AF) are as likely.
+        kinds = [[r for r in borrowed if bool(r.ordinary.size) == even] for even in (True, False)]
+        self._borrowed = [kind for kind in kinds if kind]
         self._recipe, self._rate = recipe, recipe.spec.rate_hz
         self._length = recipe.length
         found = [1.0 if r.positive else float(r.early_s.size) for r in own]
@@ -226,7 +234,11 @@ class Pieces:
     def weighted(self, rng: np.random.Generator) -> tuple[Signal32, Signal32]:
         """Normalised signal and manual attention of a window anywhere, NaN where it is not known."""
         recording = self._own[int(rng.integers(len(self._own)))]
-        start, source = self._place(recording.signal.size, self._length, rng)
+        assert recording.weights is not None, "recordings for this step are loaded with it"
+        size = recording.signal.size
+        if size > 2 * self._length:  # a long recording, known up to some moment
+            size = int(np.flatnonzero(~np.isnan(recording.weights))[-1]) + 1
+        start, source = self._place(size, self._length, rng)
         signal, attention = self._cut(recording, start, source, self._length)
         assert attention is not None, "recordings for this step are loaded with it"
         return self._finished(signal, rng), attention
@@ -255,7 +267,8 @@ class Pieces:
                 return recording, None
             return recording, float(rng.choice(recording.early_s)) * self._rate
         if self._borrowed and rng.random() < self._recipe.data.borrowed:
-            return self._borrowed[int(rng.integers(len(self._borrowed)))], None
+            kind = self._borrowed[int(rng.integers(len(self._borrowed)))]
+            return kind[int(rng.integers(len(kind)))], None
         return self._negative[int(rng.integers(len(self._negative)))], None
 
     def _with_moved(

@@ -16,6 +16,8 @@ TASK = "apc"
 CLASSES = {"mitdb": ("none", "APC"), "cinc2017": ("none", "AF")}
 """What a window is called, by data set."""
 TRAINS = ("weigher", "classifier", "all")
+FEWEST_BATCHES = 5
+"""Of a step: the one-cycle schedule rises in the first quarter of it and needs two batches for that."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class DataOptions:
     ``inner`` are records of the training list kept for choosing (``mitdb``), ``inner_share`` is their share
     (``cinc2017``). Of the positive windows of ``mitdb``, the share ``made`` gets its early beat from
     ``premature``; of these, and of all windows without one, the share ``borrowed`` is of CinC 2017's normal
-    records. A beat nearer than ``margin_s`` to an edge of a window counts neither way.
+    records. A beat nearer than ``margin_s`` to an edge of a window counts neither way. ``one_in``: so many
+    records of CinC 2017's training list stand for each that is taken.
     """
 
     set: str
@@ -34,6 +37,7 @@ class DataOptions:
     margin_s: float = 0.3
     made: float = 0.0
     borrowed: float = 0.0
+    one_in: int = 1
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ def _check(recipe: ApcRecipe, where: str) -> None:
     d, o, w, a = recipe.data, recipe.optimiser, recipe.window, recipe.attention
     shares = (o.positives, d.made, d.borrowed)
     trains = [step.trains for step in recipe.steps]
+    batches = o.epoch_windows // o.batch if o.batch > 0 else 0
     right = {
         f"task = {recipe.task!r}": (recipe.task == TASK, repr(TASK)),
         f"architecture = {recipe.architecture!r}": (recipe.architecture in NETS, f"one of {list(NETS)}"),
@@ -149,6 +154,7 @@ def _check(recipe: ApcRecipe, where: str) -> None:
             all(0 <= share <= 1 for share in shares) and 0 < o.positives < 1,
             "0 to 1",
         ),
+        f"[data] one_in = {d.one_in}": (d.one_in > 0, "1 or more"),
         f"[data] margin_s = {d.margin_s}": (0 <= d.margin_s < w.length_s / 2, "less than half a window"),
         f"[window] {w}": (0 < w.minimum_s <= w.length_s and w.hop_s > 0, "0 < minimum_s <= length_s"),
         f"[attention] {a}": (
@@ -162,6 +168,10 @@ def _check(recipe: ApcRecipe, where: str) -> None:
         f"[[steps]] {trains}": (
             bool(trains) and set(trains) <= set(TRAINS) and all(s.epochs > 0 for s in recipe.steps),
             f"one or more of {list(TRAINS)}, of 1 epoch or more",
+        ),
+        f"[[steps]] of {[step.epochs * batches for step in recipe.steps]} batches": (
+            all(step.epochs * batches >= FEWEST_BATCHES for step in recipe.steps),
+            f"{FEWEST_BATCHES} or more",
         ),
         f"[[steps]] {trains} of {recipe.architecture!r}": (
             recipe.architecture == "danet" or "weigher" not in trains,

@@ -1,7 +1,7 @@
 """Training in steps: recipe in, float checkpoint out.
 
 Every step keeps Lightning's own checkpoint of each epoch in a folder of its own and goes on from there when
-the same command is given again; a step that is whole is not run again.
+the same command is given again. A step that is whole leaves its net as ``step-N.pt`` and is not run again.
 """
 
 from __future__ import annotations
@@ -45,9 +45,11 @@ if TYPE_CHECKING:
 
     from ecgedge.messages import Floats
 
+MITDB_SHARE = 5
+"""A record of five minutes stands for so many of LUDB's ten seconds when the weigher learns."""
 LUDB_INNER = 5
 """Every so-manieth record of LUDB is kept for choosing."""
-BORROWED = {"N": 600, "A": 200}
+BORROWED = {"N": 300, "A": 100}
 """Records of CinC 2017 that are borrowed, by class; in neither is a premature atrial beat to be told."""
 WORDS = {
     "weigher": {"inner_loss": "inner loss"},
@@ -86,12 +88,13 @@ def load_sets(root: Path, plan: recipes.ApcRecipe, waves: Path) -> Sets:
     if plan.data.set == "cinc2017":
         each = [load_cinc2017(root, names, plan, "NAO", "A") for names in (fit, inner)]
         return Sets(each[0], each[1], [], by_hand)
-    borrowed = _borrowed(root, plan) if plan.data.borrowed else []
-    parts = [load_mitdb(root, names, plan, wanted) for names in (fit, inner)]
-    return Sets(parts[0], parts[1], borrowed, by_hand)
+    hard = waves if plan.architecture == "danet-h" else None
+    borrowed = _borrowed(root, plan, hard) if plan.data.borrowed else []
+    own = load_mitdb(root, fit, plan, wanted)
+    return Sets(own, load_mitdb(root, inner, plan, hard), borrowed, by_hand)
 
 
-def _borrowed(root: Path, plan: recipes.ApcRecipe) -> list[Recording]:
+def _borrowed(root: Path, plan: recipes.ApcRecipe, waves: Path | None) -> list[Recording]:
     """Records spread evenly over the published training list."""
     names, _ = cinc2017.published_split(root)
     known = cinc2017.labels_by_record(root)
@@ -99,7 +102,7 @@ def _borrowed(root: Path, plan: recipes.ApcRecipe) -> list[Recording]:
     for letter, most in BORROWED.items():
         mine = [name for name in names if cinc2017.CLASSES[known[name]] == letter]
         chosen += mine[:: max(1, len(mine) // most)][:most]
-    return load_cinc2017(root, sorted(chosen), plan, "".join(BORROWED))
+    return load_cinc2017(root, sorted(chosen), plan, "".join(BORROWED), waves=waves)
 
 
 def train(
@@ -142,7 +145,12 @@ def fit(
     disturbance = noise.load(root, plan)
     how: dict[str, Any] = {"workers": workers, "devices": devices, "precision": precision}
     for number in range(len(plan.steps)):
-        net = _step(net, plan, number, folder / f"step-{number + 1}", sets, inner, disturbance, **how)
+        whole = folder / f"step-{number + 1}.pt"
+        if whole.is_file() and (done := checkpoint.load_as(whole, recipes.from_table)).recipe == plan:
+            net = done.net
+            continue
+        net = _step(net, plan, number, whole.with_suffix(""), sets, inner, disturbance, **how)
+        checkpoint.save(whole, net.state_dict(), plan, {})
     figures = summary(inner.labels, scores(net, inner), inner.names)
     path = out / f"{plan.name}.pt"
     checkpoint.save(path, net.state_dict(), plan, figures)
@@ -210,7 +218,9 @@ def _pieces(plan: recipes.ApcRecipe, number: int, sets: Sets, disturbance: noise
     if plan.steps[number].trains != "weigher":
         return Pieces(sets.fit, sets.borrowed, plan, disturbance)
     by_hand = [r for k, r in enumerate(sets.delineated) if k % LUDB_INNER]
-    return Pieces(by_hand + [r for r in sets.fit if r.weights is not None], [], plan, disturbance)
+    return Pieces(
+        by_hand + [r for r in sets.fit if r.weights is not None] * MITDB_SHARE, [], plan, disturbance
+    )
 
 
 def _watched(
@@ -220,8 +230,9 @@ def _watched(
     if plan.steps[number].trains == "weigher":
         told = scorable(sets.delineated[::LUDB_INNER], plan)
         return DataLoader(TensorDataset(*told.inputs(slice(None), ("signal", "weights"))), 128)
-    columns = inner.inputs(slice(None), net.inputs)  # type: ignore[arg-type]
-    return DataLoader(TensorDataset(*columns, torch.from_numpy(inner.labels)), 128)
+    some = slice(None, None, 2)  # those between overlap their neighbours
+    columns = inner.inputs(some, net.inputs)  # type: ignore[arg-type]
+    return DataLoader(TensorDataset(*columns, torch.from_numpy(inner.labels[some])), 128)
 
 
 def settle(net: nn.Module, part: nn.Module, batches: DataLoader[Any]) -> None:
