@@ -32,7 +32,7 @@ DPI = 160
 _GREY, _LINE, _AF = "#6b7078", "#d9dce1", "#b4142d"
 _COLOURS = {"mitdb": _AF, "cinc2017": "#1d5f9e"}
 _REFERENCE, _FLUTTER = "#3c4350", "#c9a227"
-_STYLE = {
+STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "text.color": _INK,
@@ -49,7 +49,14 @@ _STYLE = {
 }
 
 
-def _pyplot() -> Any:
+def plotter() -> Any:
+    """Matplotlib's pyplot, which draws to files only.
+
+    Raises
+    ------
+    MissingExtraError
+        Without Matplotlib.
+    """
     try:
         import matplotlib as mpl
 
@@ -205,7 +212,7 @@ def draw(folder: Path = report.RESULTS) -> list[Path]:
     ------
     MissingExtraError : matplotlib is not installed
     """
-    pyplot = _pyplot()
+    pyplot = plotter()
     result = report.read("accuracy", folder)
     figures = result["figures"]
     digest = hashlib.sha256((folder / "accuracy.json").read_bytes()).hexdigest()
@@ -216,7 +223,7 @@ def draw(folder: Path = report.RESULTS) -> list[Path]:
     paths = []
     for model in figures["mitdb"]["models"]:
         threshold = result["models"][model]["thresholds"]["af_on"]
-        with pyplot.rc_context(_STYLE):
+        with pyplot.rc_context(STYLE):
             drawn = {
                 "curves": draw_curves(pyplot, figures, model, threshold),
                 "confusion": draw_confusion(pyplot, figures, model),

@@ -16,6 +16,8 @@ from ecgedge.bundle import FOLDER, list_bundles, open_bundle
 from ecgedge.errors import EcgedgeError
 
 RESULTS = Path(__file__).parent / "results"
+PLACES = ("root", "out", "runs")
+"""Options that differ from machine to machine and do not change a figure."""
 
 Json = dict[str, Any]
 
@@ -29,13 +31,10 @@ def options(name: str, doc: str | None) -> argparse.ArgumentParser:
 
 
 def command(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
-    """The command that repeats a result: every option that is not at its default.
-
-    Places (``--root``, ``--out``) differ from machine to machine and do not change a figure.
-    """
+    """The command that repeats a result: every option that is not at its default, but for places."""
     words = [parser.prog]
     for name, value in vars(given).items():
-        if name not in ("root", "out") and value != parser.get_default(name):
+        if name not in PLACES and value != parser.get_default(name):
             words.append(f"--{name.replace('_', '-')} {value}")
     return " ".join(words)
 
