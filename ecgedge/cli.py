@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ecgedge import __version__, cli_bench, cli_data, cli_files, cli_workbench
+from ecgedge import (
+    __version__,
+    cli_bench,
+    cli_data,
+    cli_explain,
+    cli_files,
+    cli_firmware,
+    cli_mcu,
+    cli_workbench,
+)
 from ecgedge.errors import EcgedgeError, RecordingError, UsageError
 
 if TYPE_CHECKING:
@@ -184,6 +193,12 @@ def stream(
     age: AgeOption = None,
     sex: SexOption = None,
     attention: AttentionOption = False,
+    reconnect: Annotated[
+        bool,
+        typer.Option(
+            "--reconnect/--no-reconnect", help="When the port is lost: wait for it, or end with exit code 3."
+        ),
+    ] = True,
 ) -> None:
     """Read a sensor, print what its signal says. Ctrl-C ends it with the summary."""
     pace = _speed(speed)
@@ -210,6 +225,7 @@ def stream(
         samples=record is not None,
         person=_person(age, sex, models),
         attention=attention,
+        reconnect=reconnect,
     )
     with _terminate_like_interrupt(), _closing(stream_sink(format_ is Format.jsonl, record)) as sink:
         # The session finishes its stages on an interrupt; one that comes before it began ends here.
@@ -316,6 +332,9 @@ def verify_model(name: Annotated[str, typer.Argument(metavar="NAME|PATH")]) -> N
 
 
 cli_files.add_to(app)
+cli_firmware.add_to(app)
+cli_mcu.add_to(models_app)
+cli_explain.add_to(app)
 cli_workbench.add_to(app)
 cli_data.add_to(app)
 cli_bench.add_to(app)
