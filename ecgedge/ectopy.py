@@ -25,13 +25,15 @@ from ecgedge.messages import Beat, BeatClass, Ectopic, EctopicKind, EctopicRun, 
 EARLY = 0.90
 USUAL = 12
 """So many of the latest intervals between normal beats say what is usual."""
+RECENT_S = 60.0
+"""They count for so long."""
 FEW = 3
-"""With fewer, all intervals do."""
+"""With fewer, others do."""
 KEPT_S = 120.0
 """No class of a beat is told later than this."""
-LONGEST_S = 3.0
-"""A longer interval is a pause, or a stretch without beats, and says nothing."""
-NORMAL = "N"
+SHORTEST_S, LONGEST_S = 0.3, 3.0
+"""Intervals beyond are flutter, or a pause, and say nothing of what is usual."""
+NORMAL, EARLY_CLASS = "N", "S"
 KINDS: dict[str, EctopicKind] = {"S": "APC", "V": "PVC"}
 """Kind of event of each class that can be one."""
 ROW = 3
@@ -41,20 +43,26 @@ STEPS = {1: "run", 2: "bigeminy", 3: "trigeminy"}
 
 
 class UsualInterval:
-    """What RR interval is usual now: of the intervals between normal beats, or of all while those are few."""
+    """What RR interval is usual now.
+
+    The median over the latest intervals between normal beats; where there were few of late (bigeminy, a rhythm
+    of the ventricles), over those that no early beat ended, however long ago. So a run of early beats never
+    becomes what is usual.
+    """
 
     def __init__(self) -> None:
-        self._normal: deque[float] = deque(maxlen=USUAL)
-        self._all: deque[float] = deque(maxlen=USUAL)
+        self._normal: deque[tuple[float, float]] = deque(maxlen=USUAL)
+        """When each ended, and the interval."""
+        self._others: deque[float] = deque(maxlen=USUAL)
         self._after_normal = False
 
     def push(self, beat: Beat, label: str) -> None:
         """Take the next beat that could be read."""
         rr_s = beat.rr_s
-        if rr_s is not None and rr_s <= LONGEST_S:
-            self._all.append(rr_s)
+        if rr_s is not None and SHORTEST_S <= rr_s <= LONGEST_S and label != EARLY_CLASS:
+            self._others.append(rr_s)
             if self._after_normal and label == NORMAL:
-                self._normal.append(rr_s)
+                self._normal.append((beat.time_s, rr_s))
         self._after_normal = label == NORMAL
 
     def pause(self) -> None:
@@ -63,7 +71,9 @@ class UsualInterval:
 
     def share(self, beat: Beat) -> float | None:
         """A beat's RR interval over the usual one; None where either is unknown."""
-        known = self._normal if len(self._normal) >= FEW else self._all
+        known = [rr_s for at, rr_s in self._normal if at > beat.time_s - RECENT_S]
+        if len(known) < FEW:
+            known = list(self._others)
         if beat.rr_s is None or len(known) < FEW:
             return None
         return beat.rr_s / median(known)

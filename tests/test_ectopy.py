@@ -134,10 +134,17 @@ def test_a_class_that_comes_after_its_windows_counts_as_well() -> None:
 
 
 def test_what_is_usual_is_told_by_normal_beats_and_by_all_while_these_are_rare() -> None:
-    # Bigeminy from the start: no two normal beats in a row, and the pauses are no usual interval.
-    assert len(events(told(classes("NSNSNSNSNSNS", early=0.6)))) >= 4
-    # A long run of early beats does not become what is usual.
-    assert len(events(told(classes("NNNNNN" + "S" * 40, early=0.6)))) == 40
+    # Bigeminy from the start: no two normal beats in a row; the first intervals say what is usual.
+    assert len(events(told(classes("NS" * 10, early=0.6)))) == 7
+    # A long run of early beats does not become what is usual, not even in two minutes.
+    assert len(events(told(classes("NNNNNN" + "S" * 300, early=0.6)))) == 300
+    # After minutes of another rhythm its intervals count, not those of the normal beats before.
+    story = classes("N" * 20, rr_s=0.5) + classes("V" * 90, rr_s=1.0, early=1.0, start_s=20.0)
+    last = story[-1].beat.time_s
+    found = told([*story, *classes("SSS", rr_s=0.6, early=1.0, start_s=last + 0.6)])
+    assert (
+        len([event for event in events(found) if event.startswith("APC")]) == 2
+    )  # the first has no interval
 
 
 def test_nothing_is_early_after_a_gap() -> None:
