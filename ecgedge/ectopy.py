@@ -45,9 +45,9 @@ STEPS = {1: "run", 2: "bigeminy", 3: "trigeminy"}
 class UsualInterval:
     """What RR interval is usual now.
 
-    The median over the latest intervals between normal beats; where there were few of late (bigeminy, a rhythm
-    of the ventricles), over those that no early beat ended, however long ago. So a run of early beats never
-    becomes what is usual.
+    The median over the latest intervals between normal beats; where there were few of late (bigeminy, a
+    rhythm of the ventricles), over those that no early beat ended, however long ago. So a run of early beats
+    never becomes what is usual.
     """
 
     def __init__(self) -> None:
