@@ -34,6 +34,9 @@ BACKLOG_S = 0.3
 """Time a backlog may take to arrive after a pause."""
 DUPLICATE_S = 1.0
 """Numbers that go back by no more than this repeat what was received; further back, the board restarted."""
+GOES_ON_S = 0.5
+"""After a lost connection, numbers that went on by what the arrival times say, to so many seconds, are those
+of a board that was never off."""
 LONGEST_LOSS_S = 3600.0
 """A jump ahead of more than this is no loss but a restart with other numbers."""
 _MAX_HELD = 1_000_000
@@ -118,6 +121,8 @@ class Clock:
         self._run_start = 0  # first held block after the last pause
         self._resumed_s: float | None = None  # arrival of the first block after a pause under study
         self._backlog: deque[tuple[float, float]] = deque()  # (arrival, samples behind), recent minima
+        self._cut = False  # the connection was lost since the last block that was given out
+        self._measured: float | None = None  # rate, until the connection is lost
 
     def time_s(self, sample: int) -> float:
         """Seconds since the first stream sample. Before the first Segment everything is at 0."""
@@ -135,11 +140,25 @@ class Clock:
             return out
         if message.n == 0 and not message.indexed:
             return []
-        if self._segment is None and self._nominal() is None:
+        if self._nominal() is None:
             return self._measure(message)
+        if self._cut:
+            return self._reconnected(message)
         if message.indexed:
             return self._numbered(message)
         return self._unnumbered(message)
+
+    def cut(self) -> list[Out]:
+        """The connection was lost and made again: what comes next follows a gap, and may be another board.
+
+        Samples of a first connection too short to tell their rate count as lost.
+        """
+        if self._segment is None and self._held and not self._measurable(self._held):
+            self.lost += self._held_n
+            self._forget()
+        out = self._release()
+        self._cut, self._measured = self._segment is not None, None
+        return out
 
     def finish(self) -> list[Out]:
         """Give out what was held back. Samples whose rate cannot be told at all are dropped."""
@@ -151,12 +170,12 @@ class Clock:
         rate = self._board.rate_hz
         if rate is not None and isfinite(rate) and rate > 0:
             return rate, "declared"
-        return None
+        return None if self._measured is None else (self._measured, "measured")
 
     def _release(self) -> list[Out]:
         """Settle the rate and any pause with what has arrived so far."""
         out: list[Out] = []
-        if self._segment is None and self._held:
+        if self._held and self._nominal() is None:
             out = self._settle_rate(self._held, self._held)
         return out + self._settle_pause()
 
@@ -175,11 +194,17 @@ class Clock:
                 out = self._settle_rate(run, held)
             elif block.arrival_s - held[-1].arrival_s > PAUSE_S:
                 self._run_start = len(held)
-        if self._segment is not None:
+        if self._measured is not None:
             return out + self.push(block)
         self._held.append(block)
         self._held_n += block.n
         return out
+
+    def _measurable(self, held: list[SampleBlock]) -> bool:
+        return held[-1].arrival_s - held[0].arrival_s >= MEASURE_S / 2
+
+    def _forget(self) -> None:
+        self._held, self._held_n, self._run_start = [], 0, 0
 
     def _settle_rate(self, run: list[SampleBlock], held: list[SampleBlock]) -> list[Out]:
         damaged = [b.first - a.first - a.n if b.estimated else 0 for a, b in pairwise(run)]
@@ -187,10 +212,13 @@ class Clock:
         rate = measure_rate([b.arrival_s for b in run], counts)
         if rate is None and len(run) < len(held):
             return self._settle_rate(held, held)
-        self._held, self._held_n, self._run_start = [], 0, 0
+        self._forget()
+        if self._segment is not None and (rate is None or not self._measurable(run)):
+            rate = self._segment.rate_hz  # of the connection before: better than what so little tells
         if rate is None:
             return []
-        out: list[Out] = [self._open(rate, "measured")]
+        self._measured = rate
+        out: list[Out] = []
         for block in held:
             out += self.push(block)
         return out
@@ -213,14 +241,13 @@ class Clock:
 
     def _follow_board(self, restarted: bool) -> list[Out]:
         """Open a Segment at the start, after a restart, and where the board's description changed."""
-        segment = self._segment
-        if segment is not None and not restarted and (not self._new_board or segment.board == self._board):
-            self._new_board = False
-            return []
-        nominal = self._nominal()
-        if nominal is None:  # measured before; the layout still does not tell
-            assert segment is not None
-            nominal = segment.rate_hz, segment.source
+        segment, nominal = self._segment, self._nominal()
+        assert nominal is not None, "blocks are held until there is a rate"
+        if segment is not None and not restarted:
+            same = not self._new_board or segment.board == self._board
+            if same and (segment.rate_hz, segment.source) == nominal:
+                self._new_board = False
+                return []
         return [self._open(*nominal)]
 
     def _gap(self, n: int, cause: str, estimated: bool) -> Gap:
@@ -241,6 +268,24 @@ class Clock:
         out = block if block.first == self.sample else replace(block, first=self.sample)
         self.sample += block.n
         return [out]
+
+    def _reconnected(self, block: SampleBlock) -> list[Out]:
+        """The first block after a lost connection: the gap is as long as the arrival times say, and exact
+        where the sender's numbers went on by about as much."""
+        assert self._segment is not None
+        assert self._arrival is not None
+        self._cut = False
+        rate, nominal = self._segment.rate_hz, self._nominal()
+        assert nominal is not None
+        n = max(0, round((block.arrival_s - self._arrival - block.n / nominal[0]) * rate))
+        jump = block.first - self._index if block.indexed and self._index is not None else -1
+        exact = jump >= 0 and abs(jump - n) <= GOES_ON_S * rate and not block.estimated
+        n = jump if exact else n
+        out: list[Out] = [self._gap(n, "unplugged", estimated=not exact)] if n else []
+        out += self._follow_board(restarted=False)
+        self._backlog.clear()
+        self._index = block.first if block.indexed else None
+        return out + (self._numbered(block) if block.indexed else self._deliver(block))
 
     # -- streams with the sender's own numbers --------------------------------------------------------
 

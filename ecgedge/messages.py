@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     Signal32 = npt.NDArray[np.float32]
     Bools = npt.NDArray[np.bool_]
 
-GapCause = Literal["lost", "leads_off", "silent", "reset"]
+GapCause = Literal["lost", "leads_off", "silent", "reset", "unplugged"]
 """Why samples are not there: ``lost`` (on the wire, or without a value in a file: a recording and its replay
-say the same), electrode off (``leads_off``), nothing sent (``silent``), board restarted (``reset``)."""
+say the same), electrode off (``leads_off``), nothing sent (``silent``), board restarted (``reset``), the port
+was lost and came back (``unplugged``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,10 @@ class Pipeline:
             out += self._take(timed, wire)
         return out
 
+    def cut(self, wire: Counters | None = None) -> list[Message]:
+        """The connection was lost and made again; what comes next follows a gap."""
+        return [message for timed in self._clock.cut() for message in self._take(timed, wire)]
+
     def finish(self, wire: Counters | None = None) -> list[Message]:
         """End of the stream: what was held back, open episodes, a last status."""
         out: list[Message] = []

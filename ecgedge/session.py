@@ -53,6 +53,8 @@ class StreamOptions:
     person: Person = UNKNOWN
     attention: bool = False
     """Tell what a model of APC windows looked at."""
+    reconnect: bool = True
+    """Wait for a port that was lost; False: its loss ends the stream."""
 
 
 def open_models(names: Iterable[str]) -> tuple[Classifier, ...]:
@@ -126,6 +128,7 @@ def run_stream(options: StreamOptions, sink: Sink) -> None:
         board=options.board,
         duration_s=options.duration_s,
         fs=options.fs,
+        reconnect=options.reconnect,
     ) as port:
         protocol = options.protocol
         if protocol == "auto" and port.protocol is not None:
@@ -162,6 +165,8 @@ class _Stream:
         self._silent = False
         self._read = 0  # samples read when last looked
         self._progress_s: float | None = None  # when that last changed, on the port's clock
+        self._connections, self._place, self._trouble = port.connections, port.place, ""
+        self._lost_s: float | None = None
 
     def _make_pipeline(self, lead: int) -> Pipeline:
         options = self._options
@@ -181,6 +186,7 @@ class _Stream:
         while not self._port.ended:
             chunk = self._next_chunk(wait_s)
             wait_s = WAIT_S
+            self._watch_port(chunk.arrival_s)
             if chunk.data:
                 self._last_byte_s, self._silent = chunk.arrival_s, False
             else:
@@ -217,6 +223,27 @@ class _Stream:
             self._write([self._pipeline.status("unplugged", error.received, self._reader.counters)])
             raise
 
+    def _watch_port(self, now_s: float) -> None:
+        """Tell of a loss and of the return, after which everything about the board is learned anew."""
+        port = self._port
+        if not port.connected and self._lost_s is None:
+            self._lost_s = now_s
+        if port.connections != self._connections:
+            self._connections = port.connections
+            self._take(self._reader.restart())
+            self._write(self._pipeline.cut(self._reader.counters))
+            self._greeting.restart()
+            text = "connected again" + (f", as {port.place}" if port.place != self._place else "")
+            if self._lost_s is not None:
+                text += f", after {now_s - self._lost_s:.1f} s"
+            self._place, self._lost_s, self._last_byte_s, self._silent = port.place, None, now_s, False
+            self._write([self._pipeline.status("waiting", text, self._reader.counters)])
+        if port.trouble != self._trouble:
+            self._trouble = port.trouble
+            state = "waiting" if port.connected else "unplugged"
+            if self._trouble:
+                self._write([self._pipeline.status(state, self._trouble, self._reader.counters)])
+
     def _idle_s(self, now_s: float) -> float:
         """How long a live port has given nothing that can be read; short pauses count as none."""
         read = self._reader.counters.samples
@@ -247,7 +274,12 @@ class _Stream:
     def _watch_silence(self, now_s: float) -> None:
         if self._last_byte_s is None:
             self._last_byte_s = now_s
-        if self._port.live and not self._silent and now_s - self._last_byte_s > SILENCE_S:
+        if (
+            self._port.live
+            and self._port.connected
+            and not self._silent
+            and now_s - self._last_byte_s > SILENCE_S
+        ):
             self._silent = True
             text = f"nothing received for {SILENCE_S:g} s: is the board powered and sending?"
             self._write([self._pipeline.status("silent", text, self._reader.counters)])

@@ -54,6 +54,7 @@ class FakeOptions:
     samples: bool = False
     person: Person = UNKNOWN
     attention: bool = False
+    reconnect: bool = True
 
 
 @pytest.fixture
@@ -114,11 +115,11 @@ def test_every_flag_of_stream_arrives(session: Any) -> None:
     words = (
         "stream --port replay:a.csv --baud 9600 --protocol text --model a --model b.json --format jsonl "
         "--duration 90.5 --lead V1 --fs 360 --speed max --seed 7 --min-episode 12 "
-        "--age 71 --sex f --attention"
+        "--age 71 --sex f --attention --no-reconnect"
     )
     assert run(*words.split()) == 0
     told = ("replay:a.csv", 9600, "text", ("a", "b.json"), 90.5, "V1", 360.0, math.inf, 7, 12.0)
-    assert session.asked == [FakeOptions(*told, person=Person(71.0, "f"), attention=True)]
+    assert session.asked == [FakeOptions(*told, person=Person(71.0, "f"), attention=True, reconnect=False)]
 
 
 def test_every_flag_of_classify_arrives(session: Any) -> None:

@@ -296,3 +296,66 @@ def test_damage_in_a_pause_is_not_counted_twice() -> None:
     gaps = [g for g in out if isinstance(g, Gap)]
     assert sum(g.n for g in gaps) == 500
     assert sorted(g.n for g in gaps) == [20, 480]
+
+
+# -- a connection that was lost -------------------------------------------------------------------------
+
+
+def printed(seconds: float, rate: float, at_s: float, first: int = 0) -> list[SampleBlock]:
+    """What a board without numbers sends, 10 samples a time."""
+    n = round(seconds * rate / 10)
+    return [ramp(first + 10 * k, 10, at_s + 10 * (k + 1) / rate, indexed=False) for k in range(n)]
+
+
+def play(clock: Clock, *parts: list[Board | SampleBlock]) -> list[Segment | SampleBlock | Gap]:
+    """Parts of a stream between which the connection was lost."""
+    out: list[Segment | SampleBlock | Gap] = []
+    for k, part in enumerate(parts):
+        out += clock.cut() if k else []
+        out += [y for message in part for y in clock.push(message)]
+    return out + clock.finish()
+
+
+def test_numbers_that_went_on_tell_exactly_what_was_missed() -> None:
+    out = play(Clock(), [BOARD, *frames(range(40))], [BOARD, *frames(range(70, 90))])
+    gap = next(m for m in out if isinstance(m, Gap))
+    assert (gap.first, gap.n, gap.cause, gap.estimated) == (1000, 750, "unplugged", False)
+    assert [m.first for m in out if isinstance(m, Segment)] == [0]
+    assert check_contiguous(out) == 2250
+    for message in out:
+        if isinstance(message, SampleBlock):
+            assert message.counts[0, 0] == message.first
+
+
+@pytest.mark.parametrize("start", [0, 5000, 2**31])
+@pytest.mark.parametrize("before_s", [0.1, 4.0])
+def test_numbers_that_began_anew_leave_it_to_the_arrival_times(start: int, before_s: float) -> None:
+    again = [ramp(start + 25 * k, 25, before_s + 3.0 + 0.1 * (k + 1)) for k in range(20)]
+    out = play(Clock(), [BOARD, *frames(range(round(before_s * 10)))], [BOARD, *again])
+    (gap,) = [m for m in out if isinstance(m, Gap)]
+    assert (gap.n, gap.cause, gap.estimated) == (750, "unplugged", True)
+    assert check_contiguous(out) == round(before_s * 250) + 750 + 500
+
+
+@pytest.mark.parametrize("rate", [250.0, 200.0])
+def test_after_a_loss_an_undeclared_rate_is_measured_anew(rate: float) -> None:
+    clock = Clock()
+    out = play(clock, [TEXT, *printed(20, 250.0, 0.0)], [TEXT, *printed(20, rate, 30.0)])
+    segments = [m for m in out if isinstance(m, Segment)]
+    assert [s.rate_hz for s in segments] == ([250.0] if rate == 250.0 else [250.0, 200.0])
+    (gap,) = [m for m in out if isinstance(m, Gap)]
+    assert (gap.n, gap.cause, gap.estimated) == (2500, "unplugged", True)
+    assert clock.time_s(check_contiguous(out)) == pytest.approx(50.0, abs=0.02)
+
+
+def test_a_connection_too_short_to_tell_its_rate_keeps_the_one_before() -> None:
+    out = play(Clock(), [TEXT, *printed(20, 250.0, 0.0)], [TEXT, *printed(0.5, 200.0, 30.0)])
+    assert [m.rate_hz for m in out if isinstance(m, Segment)] == [250.0]
+    assert check_contiguous(out) == pytest.approx(5000 + 2500 + 100, abs=3)
+
+
+def test_a_first_connection_too_short_to_tell_its_rate_counts_as_lost() -> None:
+    clock = Clock()
+    out = play(clock, [TEXT, *printed(0.5, 250.0, 0.0)], [TEXT, *printed(20, 250.0, 3.0)])
+    assert [m.rate_hz for m in out if isinstance(m, Segment)] == [250.0]
+    assert (check_contiguous(out), clock.lost) == (5000, 120)

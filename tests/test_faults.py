@@ -171,7 +171,7 @@ def test_a_loose_electrode_is_told_in_order(capfd: pytest.CaptureFixture[str]) -
 
 def test_unplugged_in_the_middle(capfd: pytest.CaptureFixture[str]) -> None:
     with board(lambda: paced(frames(12), 0.005), unplug=True) as port:
-        code, lines, err = run(capfd, *STREAM, "--port", port)
+        code, lines, err = run(capfd, *STREAM, "--port", port, "--no-reconnect")
     assert code == 3
     assert "was lost" in err
     assert [line["state"] for line in of(lines, "status")][-2:] == ["unplugged", "ended"]

@@ -8,9 +8,13 @@ played as a board).
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from ecgedge.errors import UsageError
 from ecgedge.ports.base import Port
+
+if TYPE_CHECKING:
+    from ecgedge.ports.reconnect import Opener
 
 __all__ = ["Port", "list_boards", "list_ports", "open_port"]
 
@@ -27,6 +31,7 @@ def open_port(
     board: str | None = None,
     duration_s: float | None = None,
     fs: float | None = None,
+    reconnect: bool = False,
 ) -> Port:
     """Open the port that ``spec`` names.
 
@@ -39,6 +44,7 @@ def open_port(
     board : kind of board through which ``demo`` plays; None: one that speaks ecgedge frames
     duration_s : length of ``demo`` (default: its programme of 300 s); at most so much of a ``replay``
     fs : sampling rate of a replayed file that does not tell its own
+    reconnect : get over the loss of a serial port or strap: wait until it is back, and go on
 
     Raises
     ------
@@ -72,10 +78,17 @@ def open_port(
     if spec.startswith(BLE):
         from ecgedge.ports.ble import BlePort
 
-        return BlePort(spec)
-    from ecgedge.ports.serial_port import SerialPort
+        return _lasting(spec, lambda _: BlePort(spec)) if reconnect else BlePort(spec)
+    from ecgedge.ports.serial_port import SerialPort, serial_opener
 
-    return SerialPort(spec, 115200 if baud is None else baud)
+    rate = 115200 if baud is None else baud
+    return _lasting(spec, serial_opener(spec, rate)) if reconnect else SerialPort(spec, rate)
+
+
+def _lasting(spec: str, open_: Opener) -> Port:
+    from ecgedge.ports.reconnect import ReconnectingPort
+
+    return ReconnectingPort(spec, open_)
 
 
 def list_boards() -> list[str]:

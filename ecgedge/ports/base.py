@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ecgedge.messages import Chunk
+
+
+def now_s() -> float:
+    """Seconds on the clock of arrival times: nobody sets it, and it goes on while the machine sleeps."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 class Port(ABC):
@@ -26,6 +34,17 @@ class Port(ABC):
     """Names of the leads where the port knows them (a replay)."""
     tunable: bool = False
     """True where ``tune`` changes the rate of a serial line."""
+    connections: int = 1
+    """How often it was connected: one more after each loss that it got over."""
+    place: str = ""
+    """The device behind it just now (a board that comes back may have another); empty where there is none."""
+    trouble: str = ""
+    """What is wrong with the port just now, in words; empty where nothing is known to be."""
+
+    @property
+    def connected(self) -> bool:
+        """False while the port is lost and may yet come back."""
+        return True
 
     @property
     @abstractmethod

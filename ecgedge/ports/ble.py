@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import deque
 from contextlib import suppress
 from typing import Any
 
 from ecgedge.errors import EcgedgeError, MissingExtraError, PortError, UsageError
 from ecgedge.messages import Chunk
-from ecgedge.ports.base import Port
+from ecgedge.ports.base import Port, now_s
 from ecgedge.wire.polar import pack
 
 PREFIX = "ble:"
@@ -92,7 +91,7 @@ class BlePort(Port):
             if self._error is not None and not self._ended:
                 self._ended = True
                 raise self._error
-            return Chunk(b"", time.monotonic())
+            return Chunk(b"", now_s())
 
     def write(self, data: bytes) -> None:
         """A strap takes no commands by this way."""
@@ -169,7 +168,7 @@ class BlePort(Port):
     def _notified(self, _: Any, data: bytearray) -> None:
         with self._condition:
             if len(self._chunks) < _HELD_CHUNKS:  # what is lost beyond shows in the strap's own clock
-                self._chunks.append(Chunk(pack(bytes(data)), time.monotonic()))
+                self._chunks.append(Chunk(pack(bytes(data)), now_s()))
                 self._condition.notify_all()
 
     def _gone(self, _: Any) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import threading
-import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from ecgedge.errors import PortError, UsageError
 from ecgedge.messages import Chunk
-from ecgedge.ports.base import Port
+from ecgedge.ports.base import Port, now_s
+from ecgedge.ports.holders import holders, named
+from ecgedge.ports.reconnect import BY_ID, Opener, lasting_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +50,10 @@ class SerialPort(Port):
         # A socket cannot tell how much is waiting; small blocks keep what a hang-up can swallow small.
         self._block = 64 if spec.lower().startswith("socket://") else 1
         self._serial = _open(spec, baud, 0.02 if self._block > 1 else _POLL_S)
+        if "://" not in spec:
+            self.place = os.path.realpath(spec)
+        if self.place and (others := named(holders(spec))):
+            self.trouble = f"{spec} is open in {others} as well: each gets only a part of the bytes"
         self._condition = threading.Condition()
         self._chunks: deque[Chunk] = deque()
         self._held = 0
@@ -74,7 +80,7 @@ class SerialPort(Port):
             if self._lost is not None and not self._ended:
                 self._ended = True
                 raise self._lost
-            return Chunk(b"", time.monotonic())
+            return Chunk(b"", now_s())
 
     def write(self, data: bytes) -> None:
         """Send bytes; a board that does not take them within a second just does not get them."""
@@ -122,7 +128,7 @@ class SerialPort(Port):
                 if data and self._block == 1:
                     data += self._serial.read(min(self._serial.in_waiting, 4095))
                 if data:
-                    self._put(Chunk(bytes(data), time.monotonic()))
+                    self._put(Chunk(bytes(data), now_s()))
         except Exception as error:  # handlers of URLs raise what they like; none may pass unseen
             with self._condition:
                 self._lost = _unplugged(self.name, error)
@@ -137,6 +143,29 @@ class SerialPort(Port):
             self._chunks.append(chunk)
             self._held += len(chunk.data)
             self._condition.notify_all()
+
+
+def serial_opener(spec: str, baud: int, by_id: Path = BY_ID) -> Opener:
+    """Opens a serial port again and again: a device by its lasting name, from the first time on.
+
+    Parameters
+    ----------
+    spec, baud : as of ``SerialPort``
+    by_id : folder of lasting names
+    """
+    place, opened = spec, False
+
+    def open_(tuned: int | None) -> SerialPort | None:
+        nonlocal place, opened
+        if opened and place.startswith("/") and not Path(place).exists():
+            return None
+        port = SerialPort(place, baud if tuned is None else tuned)
+        if not opened and "://" not in spec:
+            place = lasting_name(spec, by_id) or spec
+        opened = True
+        return port
+
+    return open_
 
 
 def _open(spec: str, baud: int, timeout_s: float) -> Any:
@@ -171,8 +200,11 @@ def _not_opened(spec: str, baud: int, error: Exception) -> PortError:
             return PortError(said, "a URL such as socket://host:port or rfc2217://host:port")
         return PortError(said, "a server that accepts", "Check address, port and network.")
     if number in (errno.EBUSY, errno.EAGAIN) or "Access is denied" in text:
-        advice = "Close the other program (serial monitor, another ecgedge, ModemManager)."
-        return PortError(f"{spec} is in use by another program", "a free port", advice)
+        which = named(holders(spec))
+        advice = (
+            f"Close {'it' if which else 'the other program (serial monitor, another ecgedge, ModemManager)'}."
+        )
+        return PortError(f"{spec} is in use by {which or 'another program'}", "a free port", advice)
     if number in (errno.EACCES, errno.EPERM):
         advice = f"Join its group: sudo usermod -aG {_group(spec)} $USER, then log in again."
         return PortError(f"no permission to open {spec}", "the right to read and write", advice)
@@ -204,9 +236,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:160] or type(error).__name__
 
 
-def describe_ports(
-    by_id: Path = Path("/dev/serial/by-id"), listed: Callable[[], Any] | None = None
-) -> list[str]:
+def describe_ports(by_id: Path = BY_ID, listed: Callable[[], Any] | None = None) -> list[str]:
     """One line a port: device, its lasting name under /dev/serial/by-id, what it says it is."""
     if listed is None:
         from serial.tools.list_ports import comports

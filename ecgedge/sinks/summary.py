@@ -27,6 +27,7 @@ CAUSES = {
     "leads_off": "electrode off",
     "silent": "the board sent nothing",
     "reset": "the board restarted",
+    "unplugged": "the port was lost",
 }
 """What a gap's cause means, in words."""
 
