@@ -5,8 +5,8 @@ delivers it is known in which packet its last byte came. A delivered sample is *
 and holds this value), *altered* (the packet holds another one: a damaged count, which no checksum guards) or
 *invented* (more than the packet holds, or bytes of another board). What is missing between the first and the
 last sample delivered stands beside the gaps that the clock tells, exact ones and estimates apart;
-*displaced* is by how many samples the stream slipped against the truth at most. All faults are drawn with
-fixed seeds.
+*displaced* is by how many samples the stream slipped against the truth at most. Faults begin after three
+seconds and are drawn with fixed seeds.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from ecgedge.wire import PROTOCOLS
 
 QUESTION = "What does damage on the wire cost each kind of board, and is it told?"
 SECONDS = 60.0
+CLEAN_S = 3.0
+"""Faults begin after so many seconds."""
 FLIP = 1e-3
 DROP = 0.1
 REPEAT_S = 1.0
@@ -192,7 +194,10 @@ def measure(name: str, fault: str, seconds: float = SECONDS) -> dict[str, int]:
     sent = speak(name, seconds)
     rng = random.Random(f"{name} {fault}")
     truth = by_arrival(decode(sent.protocol, clean(sent, rng))[0])
-    out, counters = decode(sent.protocol, FAULTS[fault](sent, rng))
+    until_s = sent.times()[0] + CLEAN_S
+    before = [item for item in clean(sent, rng) if item[0] <= until_s]
+    after = [item for item in FAULTS[fault](sent, rng) if item[0] > until_s]
+    out, counters = decode(sent.protocol, before + after)
     found = by_arrival(out)
     tally: Counter[str] = Counter()
     shifts = [0]

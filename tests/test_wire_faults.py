@@ -30,15 +30,20 @@ def test_nothing_is_invented_and_what_is_lost_is_told(name: str, fault: str) -> 
     delivered = found["right"] + found["altered"]
     assert delivered + found["missing"] + found["missing_at_ends"] == found["samples"]
     mixed, repeated = fault == "another board's bytes mixed in", fault == "blocks of 5 packets repeated"
-    if protocol == "bitalino" and mixed:  # eight bits of check let one in 256 pass, where bytes are like them
+    dropped = fault == "10 % of the bytes dropped"
+    off = abs(told - found["missing"])
+    if protocol == "bitalino" and (mixed or dropped):
+        # Eight bits of check let one in 256 pass; four bits of counter wrap at once.
         assert found["invented"] <= 0.001 * found["samples"]
+        assert off <= 0.1 * found["missing"]
     elif counted(name):
-        assert (found["invented"], found["displaced"], told) == (0, 0, found["missing"])
+        assert found["invented"] == 0
+        assert max(off, found["displaced"]) <= dropped  # what lost a byte and got one may pass for another
     else:  # nothing in these layouts tells a packet that came twice
         assert (found["invented"] > 0) == repeated
         assert found["told_exactly"] == 0
-        assert abs(told - found["missing"]) <= 0.25 * found["missing"] + (protocol == "text")
-    if protocol in CHECKED or (protocol == "bitalino" and not mixed):
+        assert off <= 0.25 * found["missing"] + 0.01 * mixed * found["samples"] + (protocol == "text")
+    if protocol in CHECKED or (protocol == "bitalino" and not (mixed or dropped)):
         assert found["altered"] <= 0.001 * found["samples"]
     if fault == "none":
         assert found["missing"] + found["altered"] == 0

@@ -3,8 +3,8 @@
 A counter of 4 or 8 bits tells exactly how many packets are missing as long as fewer were lost than it can
 count. How often it wrapped in a pause only arrival times can tell, and not at once: after a pause of the
 host the backlog arrives in a burst and makes up for it, after a pause of the board it does not. So what
-comes after a pause is held until a backlog would have arrived. Losses of whole rounds of the counter within
-less than ``PAUSE_S`` are not seen.
+comes after a pause is held until a backlog would have arrived. Whole rounds of the counter lost within less
+than ``PAUSE_S`` are not seen one by one, but once they add up to as much.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ BACKLOG_S = 0.3
 """Time a backlog may take to arrive after a pause."""
 _RECENT_S = 5.0
 _LEAD_IN_S, _MEASURE_S = 0.25, 1.0
+_DRIFT = 0.1
+"""A board whose clock is off by less than this has lost nothing."""
 _LIKELY = 1.25
 """A measured rate off by more than this factor is none of those that were expected."""
 _MOST_HELD = 20_000
@@ -191,9 +193,10 @@ class Counted:
         self._next = placed.first + 1
         self._history.extend([b""] * min(lost, self._modulus))
         self._history.append(packet.raw)
-        late = self._last_s is not None and packet.arrival_s - self._last_s > self._pause_s
+        paused = self._last_s is not None and packet.arrival_s - self._last_s > self._pause_s
         self._last_s = packet.arrival_s
-        if self._held is None and late and self._recent and self._rate is not None:
+        known = self._held is None and self._recent and self._rate is not None
+        if known and (paused or (lost and self._far_behind(placed))):
             self._held, self._resumed_s = [], packet.arrival_s
         if self._held is not None:
             self._held.append(placed)
@@ -204,6 +207,12 @@ class Counted:
     def _behind(self, placed: Placed) -> float:
         """How many samples the stream is behind a board that never pauses, up to a constant."""
         return placed.packet.arrival_s * (self._rate or 0.0) - placed.first
+
+    def _far_behind(self, placed: Placed) -> bool:
+        """Whether many short losses, each of whole rounds beside what was counted, have added up."""
+        since_s, least = self._recent[0]
+        elapsed_s = placed.packet.arrival_s - since_s
+        return self._behind(placed) - least >= max(PAUSE_S, _DRIFT * elapsed_s) * (self._rate or 0.0)
 
     def _note(self, placed: Placed) -> None:
         behind, recent = self._behind(placed), self._recent

@@ -18,6 +18,7 @@ its status as well; a lasting 0 is therefore taken for a loose electrode.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,6 +30,7 @@ from ecgedge.wire.placing import Packet
 
 SYNC = b"\x0a\xfa"
 END = b"\x00\x0b"
+_MARKS = re.compile(re.escape(SYNC) + b"|" + re.escape(END))
 _AROUND = 7
 UV_MAX3000X = 1e6 / (20 * 2**17)
 UV_ADS1292R = 2.42e6 / (12 * 2**15)
@@ -120,12 +122,17 @@ class ProtocentralDecoder(PacketDecoder):
             return 0
         size = (self._kind & 0xFF) + _AROUND
         head = SYNC + bytes((self._kind & 0xFF, 0, self._kind >> 8))
-        if len(damage) % size:
-            return damage.count(head)
-        slots = (damage[k : k + size] for k in range(0, len(damage), size))
-        frames = (zip(slot[:5] + slot[-2:], head + END, strict=True) for slot in slots)
-        # Damaged in place: most of what is known of a packet is there.
-        return sum(sum(a == b for a, b in frame) >= 4 for frame in frames)
+        if len(damage) % size == 0:  # damaged in place: most of what is known of a packet is there
+            slots = (damage[k : k + size] for k in range(0, len(damage), size))
+            frames = (zip(slot[:5] + slot[-2:], head + END, strict=True) for slot in slots)
+            return sum(sum(a == b for a, b in frame) >= 4 for frame in frames)
+        packets, begun = 0, -size
+        for mark in _MARKS.finditer(damage):
+            if mark[0] == SYNC:
+                packets, begun = packets + 1, mark.start()
+            elif mark.start() - begun >= size:  # an end whose beginning is gone
+                packets += 1
+        return packets
 
     def _follows(self, before: Packet, packet: Packet) -> bool:
         return before.kind == packet.kind or not before.rows or not packet.rows

@@ -1,0 +1,86 @@
+"""Any input: the checks of ``benchmarks.fuzz``, drawn by Hypothesis from valid streams that were damaged."""
+
+from __future__ import annotations
+
+import random
+import warnings
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.fuzz import DECODERS, LONGEST, READERS, TARGETS, check_decoder, seeds
+
+EXAMPLES = {"auto": 60, "bitalino": 60}
+
+
+def damaged(target: str) -> st.SearchStrategy[bytes]:
+    """Valid inputs with bytes changed, cut out, repeated and mixed, and inputs that never were valid."""
+    valid = st.sampled_from(seeds(target))
+
+    def damage(parts: tuple[bytes, bytes, int, int]) -> bytes:
+        one, other, seed, n = parts
+        rng = random.Random(seed)
+        out = bytearray(one)
+        for _ in range(n):
+            at = rng.randrange(len(out) + 1)
+            kind = rng.randrange(4)
+            if kind == 0 and at < len(out):
+                out[at] ^= 1 << rng.randrange(8)
+            elif kind == 1:
+                del out[at : at + rng.randrange(1, 20)]
+            elif kind == 2:
+                out[at:at] = out[max(0, at - rng.randrange(1, 60)) : at]
+            else:
+                start = rng.randrange(len(other))
+                out[at:at] = other[start : start + rng.randrange(1, 60)]
+        return bytes(out)
+
+    pairs = st.tuples(valid, valid, st.integers(0, 2**32), st.integers(0, 12))
+    return st.one_of(pairs.map(damage), st.binary(max_size=LONGEST))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_any_input(target: str) -> None:
+    @settings(deadline=None, max_examples=EXAMPLES.get(target, 150), derandomize=False)
+    @given(damaged(target))
+    def check(data: bytes) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            TARGETS[target](target, data)
+
+    check()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_inputs_to_start_from_are_read(target: str) -> None:
+    assert seeds(target)
+    for seed in seeds(target):
+        TARGETS[target](target, seed)
+
+
+@pytest.mark.parametrize("target", [name for name in DECODERS if name != "auto"])
+def test_the_checks_see_a_decoder_that_fails(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder that loses a byte, or raises, does not pass."""
+    from dataclasses import replace
+
+    from ecgedge.wire import PROTOCOLS
+
+    row = PROTOCOLS[target]
+    made = row.decoder()
+
+    class Forgetful(type(made)):  # type: ignore[misc]
+        @property
+        def counters(self):  # type: ignore[no-untyped-def]
+            return replace(super().counters, bytes=super().counters.bytes + 1)
+
+    monkeypatch.setitem(PROTOCOLS, target, replace(row, decoder=Forgetful))
+    with pytest.raises(AssertionError):
+        check_decoder(target, seeds(target)[0])
+
+
+def test_every_protocol_is_fuzzed() -> None:
+    from ecgedge.wire import PROTOCOLS
+
+    assert set(DECODERS) == {*PROTOCOLS, "auto"}
+    assert set(TARGETS) == {*DECODERS, *READERS}
