@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import accuracy, af_tables, beats, mitdb_replay, report, rhythm_accuracy, stream_cost
+from benchmarks import (
+    ablation_efficientecg,
+    accuracy,
+    af_tables,
+    beats,
+    mitdb_replay,
+    report,
+    rhythm_accuracy,
+    stream_cost,
+)
 from benchmarks.markdown import interval, percent, prose, share, source, table
 from ecgedge.bundle import open_bundle
 from ecgedge.session import DEFAULT_MODELS
@@ -223,6 +232,7 @@ RESULTS = {
     "mitdb_replay": mitdb_replay,
     "beats": beats,
     "stream_cost": stream_cost,
+    "ablation_efficientecg": ablation_efficientecg,
 }
 """Every result file with the benchmark that writes it."""
 

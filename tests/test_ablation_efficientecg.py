@@ -175,3 +175,18 @@ def test_the_whole_of_it_on_two_records_of_mitdb(
     rows = [line for line in printed if line.startswith("| MIT-BIH")]
     assert len(rows) == 6
     assert sum("without 202" in row for row in rows) == 3
+
+
+def test_the_kept_figures_follow_from_their_counts() -> None:
+    """Whole runs of the very budget that the command has without options."""
+    for part in report.read("ablation_efficientecg")["figures"].values():
+        for net in part["nets"].values():
+            for one in net["runs"]:
+                counts = np.array(one["all"]["confusion"])
+                assert counts.sum() == sum(part["scored_on"])
+                assert counts.sum(axis=1).tolist() == part["scored_on"]
+                each = [2 * counts[k, k] / (counts[k].sum() + counts[:, k].sum()) for k in range(4)]
+                assert one["all"]["macro_f1"] == pytest.approx(np.mean(each), abs=6e-5)
+                backbone = part["nets"]["backbone"]["runs"][one["seed"] - 1]["all"]["macro_f1"]
+                gain = one["all"]["macro_f1"] - backbone
+                assert one["all"]["gain"]["macro_f1"] == pytest.approx(gain, abs=1.1e-4)
