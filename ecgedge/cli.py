@@ -21,6 +21,7 @@ import typer
 from ecgedge import (
     __version__,
     cli_bench,
+    cli_config,
     cli_data,
     cli_explain,
     cli_files,
@@ -28,6 +29,7 @@ from ecgedge import (
     cli_mcu,
     cli_workbench,
 )
+from ecgedge.cli_config import ConfigOption
 from ecgedge.errors import EcgedgeError, RecordingError, UsageError
 
 if TYPE_CHECKING:
@@ -199,6 +201,7 @@ def stream(
             "--reconnect/--no-reconnect", help="When the port is lost: wait for it, or end with exit code 3."
         ),
     ] = True,
+    config: ConfigOption = None,
 ) -> None:
     """Read a sensor, print what its signal says. Ctrl-C ends it with the summary."""
     pace = _speed(speed)
@@ -331,6 +334,7 @@ def verify_model(name: Annotated[str, typer.Argument(metavar="NAME|PATH")]) -> N
         typer.echo(line)
 
 
+cli_config.add_to(app)
 cli_files.add_to(app)
 cli_firmware.add_to(app)
 cli_mcu.add_to(models_app)

@@ -70,6 +70,8 @@ INTERNAL: dict[str, set[str]] = {
     "explain": NOUNS | {"recordings", "strip", "plot", "frontend", "bundle", "classifier", "verdict"},
     "scoring": NOUNS | {"recordings"},
     "extras": NOUNS,
+    "config": NOUNS,
+    "cli_config": NOUNS | {"config"},
     "cli_explain": NOUNS | {"extras", "explain"},
     "cli_files": NOUNS | {"extras", "convert", "plot", "scoring"},
     "cli_workbench": NOUNS | {"extras", "datasets", "training"},
@@ -82,7 +84,8 @@ INTERNAL: dict[str, set[str]] = {
     "bench": NOUNS | {"__init__", "machine", "bundle", "classifier", "golden", "pipeline", "ports", "wire"},
     "cli_bench": NOUNS | {"bench", "session"},
     "cli": NOUNS
-    | {"cli_bench", "cli_data", "cli_explain", "cli_files", "cli_firmware", "cli_mcu", "cli_workbench"}
+    | {"cli_bench", "cli_config", "cli_data", "cli_explain", "cli_files", "cli_firmware", "cli_mcu"}
+    | {"cli_workbench"}
     | {"__init__", "session", "sinks", "ports", "bundle", "golden"},
     "datasets": NOUNS | {"__init__", "recordings"},
     "models": NOUNS,
@@ -100,6 +103,8 @@ EXTERNAL: dict[str, set[str]] = {
     "schema": set(),
     "sinks": {"rich"},
     "cli": {"typer"},
+    "cli_config": {"typer"},
+    "config": set(),
     "cli_explain": {"typer"},
     "cli_files": {"typer"},
     "cli_bench": {"typer"},
