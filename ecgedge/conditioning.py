@@ -106,6 +106,9 @@ class Conditioner:
         self._offset: float | None = None
         self._n_in = 0
         self._n_out = 0
+        # Short pushes wait here until they complete a block: a block costs little more than a sample.
+        self._waiting: list[tuple[Floats, Bools]] = []
+        self._due = self.needed(1)
         # Input kept for stage 1; before the first sample it is zero, the offset being removed.
         before = int(self._half_hp * self._step) + self._half_in + 2
         self._raw = np.zeros(before)
@@ -153,7 +156,10 @@ class Conditioner:
             # A constant removed first keeps a large electrode offset from eating the mantissa.
             self._offset = float(values[0])
         self._n_in += values.size
-        return self._run(values - (self._offset or 0.0), filled)
+        self._waiting.append((values - (self._offset or 0.0), filled))
+        if self._n_in < self._due:
+            return np.empty(0, dtype=np.float32), np.empty(0, dtype=bool)
+        return self._run()
 
     def finish(self) -> tuple[Signal32, Bools]:
         """Give the rest, the input being extended by its last value. The chain is spent then."""
@@ -162,14 +168,24 @@ class Conditioner:
         total = int((self._n_in - 1) / self._step) + 1
         missing = total - self._n_out
         tail = self.needed(total) - self._n_in
-        signal, filled = self._run(
-            np.full(tail, self._raw[-1]), np.full(tail, self._raw_filled[-1], dtype=bool)
-        )
+        last, bridged = self._last()
+        self._waiting.append((np.full(tail, last), np.full(tail, bridged, dtype=bool)))
+        signal, filled = self._run()
         return signal[:missing], filled[:missing]
 
-    def _run(self, values: Floats, filled: Bools) -> tuple[Signal32, Bools]:
-        self._raw = np.concatenate((self._raw, values))
-        self._raw_filled = np.concatenate((self._raw_filled, filled))
+    def _last(self) -> tuple[float, bool]:
+        """The latest input value, and whether it bridges a gap."""
+        for values, filled in reversed(self._waiting):
+            if values.size:
+                return float(values[-1]), bool(filled[-1])
+        return float(self._raw[-1]), bool(self._raw_filled[-1])
+
+    def _run(self) -> tuple[Signal32, Bools]:
+        """Work off what waits."""
+        values, filled = zip(*self._waiting, strict=True)
+        self._waiting = []
+        self._raw = np.concatenate((self._raw, *values))
+        self._raw_filled = np.concatenate((self._raw_filled, *filled))
         self._lowpass()
         n = max(0, self._mid.size - 2 * self._half_hp) // self._block * self._block
         if not n:
@@ -186,6 +202,7 @@ class Conditioner:
         mask = self._mid_filled[self._half_hp : self._half_hp + n]
         self._mid, self._mid_filled = self._mid[n:], self._mid_filled[n:]
         self._n_out += n
+        self._due = self.needed(self._n_out + 1)
         return signal, mask
 
     def _lowpass(self) -> None:
