@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -90,28 +93,36 @@ def test_what_makes_no_net_is_refused() -> None:
         build("danet", {"wide": 4})
 
 
-def test_logits_and_attention_survive_the_way_to_int8() -> None:
+def test_logits_and_attention_survive_the_way_to_a_bundle(tmp_path: Path) -> None:
     pytest.importorskip("onnx2tf")
     pytest.importorskip("tensorflow")
-    from export import gate
+    from ecgedge.bundle import open_bundle
+    from ecgedge.classifier import Classifier
+    from ecgedge.golden import verify
+    from ecgedge.training.apc import recipe as recipes
+    from export import apc, gate, manifest
     from export.convert import convert
 
     torch.manual_seed(5)
-    net = Danet(TINY).eval()
-    for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
-            torch.nn.init.normal_(module.running_mean, 0.0, 0.2)
-    windows = {"signal": np.random.default_rng(5).standard_normal((32, 1, 512)).astype(np.float32)}
+    net = Danet(dataclasses.replace(TINY, length=1500)).eval()
+    windows = {"signal": np.random.default_rng(5).standard_normal((32, 1, 1500)).astype(np.float32)}
     with torch.no_grad():
         given = net(torch.from_numpy(windows["signal"])[:, None])
     wanted = {name: out.double().numpy() for name, out in zip(net.outputs, given, strict=True)}
     float_model, int8_model = convert(net, windows)
     gate.check_outputs(wanted, gate.outputs(float_model, windows, net.outputs))
-    operators = gate.check_graph(int8_model)["operators"]
-    assert operators["MAX_POOL_2D"] == 8
-    told = gate.outputs(int8_model, windows, net.outputs)
-    assert told["attention"].shape == (32, 512)
-    assert np.abs(told["attention"] - wanted["attention"]).mean() < 0.02
     with pytest.raises(gate.GateError, match="of the attention range"):
         gate.check_outputs({"attention": wanted["attention"] + 0.1}, {"attention": wanted["attention"]})
+    graph = gate.check_graph(int8_model)
+    assert graph["operators"]["MAX_POOL_2D"] == 8
+
+    facts = manifest.Facts(1.0, {"apc": 0.5}, 1, graph, {"command": "none"})
+    manifest.write(manifest.make(apc.described(recipes.load("danet")), int8_model, facts), tmp_path)
+    bundle = open_bundle(str(tmp_path / "danet.json"))
+    assert len(verify(bundle)) == 5
+    classifier = Classifier(bundle)
+    for row in range(4):
+        told = classifier.outputs({"signal": windows["signal"][row].reshape(1, 1, 1500, 1)})
+        assert told["attention"].shape == (1, 1500)
+        assert np.abs(told["attention"][0] - wanted["attention"][row]).mean() < 0.02
+        assert np.abs(told["logits"][0] - wanted["logits"][row]).max() < 0.1 * np.ptp(wanted["logits"])
