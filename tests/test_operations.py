@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs the extra train")
+pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("ai_edge_litert.schema_py_generated", reason="needs ai-edge-litert")
 
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import operations
