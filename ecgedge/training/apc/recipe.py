@@ -26,9 +26,9 @@ class DataOptions:
 
     ``inner`` are records of the training list kept for choosing (``mitdb``), ``inner_share`` is their share
     (``cinc2017``). Of the windows of ``mitdb`` that hold what is sought, the share ``made`` gets its early
-    beat from ``premature``; of the others, as many get a beat from there that counts as none. Of these, and of
-    all windows without an early beat, the share ``borrowed`` is of CinC 2017's records in sinus rhythm or in
-    AF. A beat nearer than ``margin_s`` to an edge of a window counts neither way. ``one_in``: so many
+    beat from ``premature``; of the others, as many get a beat from there that counts as none. Of these, and
+    of all windows without an early beat, the share ``borrowed`` is of CinC 2017's records in sinus rhythm or
+    in AF. A beat nearer than ``margin_s`` to an edge of a window counts neither way. ``one_in``: so many
     records of CinC 2017's training list stand for each that is taken.
     """
 

@@ -56,7 +56,7 @@ def show(model: Model, split: str, tables: dict[str, Any]) -> None:
     """Print the tables."""
     console = Console(highlight=False)
     console.print(f"{model.name} ({model.arithmetic}), {evaluate.SET} {split}", style="bold")
-    heads = ("", "windows", "with APC", "area under PR", "95 % interval", "sensitivity", "specificity", "+P")
+    heads = ("", "windows", "with APC", "area under PR, 95 %", "Se", "Sp", "+P")
     table = _table(*heads)
     for name in ("all", f"without_{evaluate.HARD}"):
         if (row := tables.get(name)) is None:
@@ -64,7 +64,7 @@ def show(model: Model, split: str, tables: dict[str, Any]) -> None:
         low, high = row["average_precision_interval"] or (None, None)
         table.add_row(
             name.replace("_", " "), str(row["windows"]), str(row["positive"]),
-            _share(row["average_precision"]), f"{_share(low)} to {_share(high)}",
+            f"{_share(row['average_precision'])} ({_share(low)} to {_share(high)})",
             *(_share(row[key]) for key in ("sensitivity", "specificity", "precision")),
         )  # fmt: skip
     console.print(table)
@@ -79,7 +79,7 @@ def show(model: Model, split: str, tables: dict[str, Any]) -> None:
             f"({', '.join(free['records'])})"
         )
     console.print(f"{tables['unclear_windows']} windows whose APC is nearly cut off count neither way.")
-    console.print(NOTES[split], style="dim")
+    console.print("Se, Sp, +P: sensitivity, specificity, positive predictivity. " + NOTES[split], style="dim")
 
 
 def keep(model: Model, split: str, threshold: float, tables: dict[str, Any], folder: Path) -> Path:
