@@ -113,7 +113,8 @@ class BeatLayer(nn.Module):
 
     def _heads(self, x: Tensor) -> Tensor:
         """(batch, width, beats, 1) as (batch, heads, beats, width / heads)."""
-        return x.squeeze(3).transpose(1, 2).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        tokens = x.squeeze(3).transpose(1, 2)
+        return tokens.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (batch, width, beats, 1) to the same shape."""

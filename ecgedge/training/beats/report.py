@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ecgedge import __version__
 from ecgedge.errors import UsageError
+from ecgedge.scoring.beats import LABELS
 from ecgedge.training.beats import evaluate
 from ecgedge.training.beats.data import CLASSES
 from ecgedge.training.place import usable
@@ -76,14 +77,17 @@ def _by_record(counts: dict[str, BeatCounts]) -> Table:
     """Of each record, the beats of S and V: how many, found, and false."""
     table = _table("record", *(f"{name} {what}" for name in "SV" for what in ("beats", "found", "false")))
     for record, one in counts.items():
-        cells = [str(one.count(*pair)) for name in "SV" for pair in _pairs(name)]
-        table.add_row(record, *cells)
+        table.add_row(record, *(str(n) for row in by_class(one).values() for n in row))
     return table
 
 
-def _pairs(name: str) -> tuple[tuple[str, str], ...]:
-    false = "NSOX" if name == "V" else "NVFOX"
-    return (name, "NSVFQOX"), (name, name), (false, name)
+def by_class(one: BeatCounts) -> dict[str, tuple[int, int, int]]:
+    """For S and V: how many beats, how many found, how many false."""
+    others = {"S": "NVFOX", "V": "NSOX"}
+    return {
+        name: (one.count(name, LABELS), one.count(name, name), one.count(false, name))
+        for name, false in others.items()
+    }
 
 
 def keep(

@@ -112,9 +112,8 @@ def fit(
     p = plan.pretraining
     for stage, epochs in zip(STAGES, (p.beat_epochs, p.masked_epochs, plan.optimiser.epochs), strict=True):
         if epochs:
-            _stage(net, decoder, plan, stage, epochs, folder / stage, sets, **how)
-    torch.manual_seed(plan.seed)  # dropout
-    settle_norms(net, _plain(sets.fit, plan))  # type: ignore[arg-type]
+            run_stage(net, decoder, plan, stage, epochs, folder / stage, sets, **how)
+    settle(net, sets.fit, plan)
     figures = summary(sets.inner.labels, logits_of(net, sets.inner), plan)
     path = out / f"{plan.name}.pt"
     checkpoint.save(path, net.state_dict(), plan, figures)
@@ -122,7 +121,7 @@ def fit(
     return path
 
 
-def _stage(
+def run_stage(
     net: nn.Module,
     decoder: BeatDecoder,
     plan: recipes.BeatRecipe,
@@ -186,9 +185,11 @@ def _is_of(plan: recipes.BeatRecipe, table: Any) -> bool:
         return False
 
 
-def _plain(windows: BeatSet, plan: recipes.BeatRecipe) -> list[tuple[list[Tensor], Tensor]]:
-    """Windows as they are, for the norms' statistics."""
-    return [(inputs[: len(plan.inputs)], told) for *inputs, told in batches(windows)]
+def settle(net: nn.Module, windows: BeatSet, plan: recipes.BeatRecipe) -> None:
+    """Measure the norms' statistics anew, on windows without augmentation; see ``run.settle_norms``."""
+    torch.manual_seed(plan.seed)  # dropout
+    plain = [(inputs[: len(plan.inputs)], told) for *inputs, told in batches(windows)]
+    settle_norms(net, plain)  # type: ignore[arg-type]
 
 
 def logits_of(net: nn.Module, windows: BeatSet) -> Floats:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ecgedge.recordings.annotations import Annotation
     from ecgedge.training.beats.recipe import BeatRecipe
 
+BESIDE = {"N": 1.5, "A": 0.7}
+"""So many windows of normal recordings and of ones in AF for each of those that rules tell other beats of."""
 SHORTEST_S = 2.0
 """A shorter piece holds no rhythm."""
 FOLDS = {"fit": {str(k) for k in range(1, 9)}, "inner": {"9"}}
@@ -189,11 +191,11 @@ def _columns(plan: BeatRecipe) -> int:
 
 
 def _weak(borrowed: BeatSet, rhythms: str, plan: BeatRecipe) -> BeatSet:
-    """Recordings with other beats than N by the rules, and as many normal ones and ones in AF beside."""
+    """Recordings with other beats than N by the rules, and of others as ``BESIDE`` says."""
     borrowed.labels = by_rules(borrowed, rhythms, plan.spec)
     kept = telling(borrowed.labels, borrowed.records)
-    share = max(1, int(kept.sum() / 2))
-    for letter in "NA":
+    told = int(kept.sum())
+    for letter, share in BESIDE.items():
         mine = np.flatnonzero(np.array(list(rhythms))[borrowed.records] == letter)
-        kept[mine[:: max(1, len(mine) // share)][:share]] = True
+        kept[mine[np.linspace(0, len(mine) - 1, min(len(mine), round(share * told))).astype(int)]] = True
     return borrowed.take(kept)

@@ -3,8 +3,8 @@
 Few persons of the MIT-BIH Arrhythmia Database have supraventricular beats; among the thousands of CinC 2017
 many have, but no beat is marked. What can be said with some certainty is said, everything else is left open:
 
-* in a normal recording, and in atrial fibrillation, ordinary QRS are N, however early they come (in a normal
-  one, not much too early);
+* in a normal recording every beat is N that does not come much too early, odd QRS too: there they are noise;
+* in atrial fibrillation ordinary QRS are N, however early they come;
 * in one of another rhythm that is regular on the whole, an ordinary QRS is N where it is in time and S where
   it is early, and an odd QRS that is early and followed by a pause is V.
 
@@ -58,7 +58,7 @@ def by_rules(windows: BeatSet, rhythms: str, spec: BeatSpec) -> npt.NDArray[np.i
     early = (before < EARLY) & (local < EARLY)
     told = np.full(before.shape, NONE, dtype=np.int8)
     told[(rhythm == "A") & ordinary] = CLASSES.index("N")
-    told[(rhythm == "N") & ordinary & (before > MUCH_TOO_EARLY)] = CLASSES.index("N")
+    told[(rhythm == "N") & (before > MUCH_TOO_EARLY)] = CLASSES.index("N")
     told[(rhythm == "O") & ordinary & (before > IN_TIME)] = CLASSES.index("N")
     told[regular & ordinary & early] = CLASSES.index("S")
     told[regular & (alike < ODD) & (before < EARLY) & (behind > PAUSE)] = CLASSES.index("V")
