@@ -161,7 +161,7 @@ def test_wrong_baud_is_never_taken_for_samples_and_is_said(
     assert "\n" not in said[0].text
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32), st.sampled_from([1, 250, 4096]))
 def test_random_bytes_are_never_recognised(seed: int, size: int) -> None:
     raw = random.Random(seed).randbytes(4000)
