@@ -19,7 +19,7 @@ from ecgedge.golden import first_inputs
 from ecgedge.ports.patient import RATE_HZ, UV_PER_COUNT, SimulatedPatient
 from ecgedge.training.recipe import Recipe
 from export.gate import inputs_by_name, interpreter, outputs_by_name
-from export.micro import arena
+from export.micro import fit
 
 NOTICE = "Not a medical device. For research, education and prototyping only; not for diagnosis."
 LICENCE = "Apache-2.0 (model weights); trained on data under ODC-BY 1.0, see data"
@@ -138,7 +138,7 @@ def make(described: Described, model: bytes, facts: Facts) -> Bundle:
         "licence": LICENCE,
         "notice": NOTICE,
     }
-    if (micro := arena(model)) is not None:
+    if (micro := fit(model)) is not None:
         manifest["micro"] = micro
     golden = _golden(Bundle(name, manifest, model, b""), described.golden_s)
     manifest["files"][f"{name}.golden.npz"] = _described(golden)

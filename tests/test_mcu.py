@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from ecgedge.bundle import Bundle, list_bundles, open_bundle
 from ecgedge.cli import main
 from ecgedge.errors import BundleError, EcgedgeError, UsageError
 
+litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
+mcu_c, narrow, plan = (pytest.importorskip(f"ecgedge.mcu.{name}") for name in ("c", "narrow", "plan"))
+
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 
 
@@ -24,6 +28,31 @@ STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 def bundle(request: pytest.FixtureRequest) -> Bundle:
     """Return each shipped bundle."""
     return open_bundle(request.param)
+
+
+def fitted(bundle: Bundle) -> bytes:
+    """The network as it is exported."""
+    return mcu.fitted(bundle.model, bundle.manifest["micro"].get("groups", []))
+
+
+def micro(model: bytes, arena: int) -> Any:
+    """TensorFlow Lite Micro's interpreter."""
+    runtime = pytest.importorskip(
+        "tflite_micro.python.tflite_micro.runtime", reason="needs tflite-micro (x86-64, Python 3.10-3.12)"
+    )
+    return runtime.Interpreter.from_bytes(model, arena_size=arena)
+
+
+def outputs(run: Any, bundle: Bundle, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    for index, tensor in enumerate(inputs):
+        run.set_input(tensor, index)
+    run.invoke()
+    return [run.get_output(index).copy() for index in range(len(bundle.manifest["outputs"]))]
+
+
+def random_inputs(bundle: Bundle, seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.integers(-128, 128, entry["shape"], np.int8) for entry in bundle.manifest["inputs"]]
 
 
 def prefix(bundle: Bundle) -> str:
@@ -55,7 +84,7 @@ def test_the_array_is_the_network_and_aligned(bundle: Bundle, tmp_path: Path) ->
     name = bundle.name.replace("-", "_")
     size = f"{prefix(bundle)}_MODEL_BYTES"
     body = f"fwrite({name}_model, 1, {size}, stdout); return ((unsigned long){name}_model) % 16 != 0;"
-    assert run_c(tmp_path, bundle, body) == bundle.model
+    assert run_c(tmp_path, bundle, body) == fitted(bundle)
 
 
 def test_the_numbers_are_those_of_the_manifest_in_single_precision(bundle: Bundle, tmp_path: Path) -> None:
@@ -63,14 +92,13 @@ def test_the_numbers_are_those_of_the_manifest_in_single_precision(bundle: Bundl
     mcu.export(bundle, tmp_path)
     manifest, p = bundle.manifest, prefix(bundle)
     expected: dict[str, float] = {
-        "MODEL_BYTES": len(bundle.model),
+        "MODEL_BYTES": len(fitted(bundle)),
         "ARENA_BYTES": manifest["micro"]["arena_bytes"],
         "RATE_HZ": manifest["preprocessing"]["rate_hz"],
         "HIGHPASS_HZ": manifest["preprocessing"]["highpass_hz"],
         "LOWPASS_HZ": manifest["preprocessing"]["lowpass_hz"],
         "TEMPERATURE": manifest["temperature"],
         "CLASSES": len(manifest["classes"]),
-        "OPERATOR_COUNT": len(manifest["quantisation"]["operators"]),
     }
     for side in ("input", "output"):
         for index, entry in enumerate(manifest[f"{side}s"]):
@@ -100,16 +128,18 @@ def test_classes_and_words_stand_in_the_order_of_the_logits(bundle: Bundle, tmp_
 
 def test_the_operators_are_those_in_the_network(bundle: Bundle) -> None:
     """The interpreter's own list of the network's operators, and methods that the resolver has."""
-    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    model = fitted(bundle)
     kernels = litert.OpResolverType.BUILTIN_REF  # no delegate, which would hide them
-    interpreter = litert.Interpreter(model_content=bundle.model, experimental_op_resolver_type=kernels)
+    interpreter = litert.Interpreter(model_content=model, experimental_op_resolver_type=kernels)
     used = {op["op_name"] for op in interpreter._get_ops_details()}
-    assert used == set(bundle.manifest["quantisation"]["operators"])
-    calls = re.search(r"_OPERATORS\(X\) (.+)", mcu.header(bundle))
+    assert used == set(narrow.operators(model))
+    text = mcu_c.header(bundle, model)
+    calls = re.search(r"_OPERATORS\(X\) (.+)", text)
     assert calls is not None
     methods = re.findall(r"X\((\w+)\)", calls[1])
     assert len(methods) == len(used)
     assert set(methods) <= RESOLVER
+    assert f"_OPERATOR_COUNT {len(used)}\n" in text
 
 
 RESOLVER = {
@@ -124,16 +154,50 @@ RESOLVER = {
 
 
 def test_the_told_arena_is_enough_and_hardly_more(bundle: Bundle) -> None:
-    runtime = pytest.importorskip(
-        "tflite_micro.python.tflite_micro.runtime", reason="needs tflite-micro (x86-64, Python 3.10-3.12)"
-    )
-    arena = bundle.manifest["micro"]["arena_bytes"]
-    interpreter = runtime.Interpreter.from_bytes(bundle.model, arena_size=arena)
-    for index, entry in enumerate(bundle.manifest["inputs"]):
-        interpreter.set_input(np.zeros(entry["shape"], np.int8), index)
-    interpreter.invoke()
+    arena, model = bundle.manifest["micro"]["arena_bytes"], fitted(bundle)
+    assert outputs(micro(model, arena), bundle, random_inputs(bundle, 0))
     with pytest.raises(RuntimeError):
-        runtime.Interpreter.from_bytes(bundle.model, arena_size=arena - 1024)
+        micro(model, arena - 1024)
+
+
+def test_what_is_exported_says_bit_for_bit_what_the_bundle_says(bundle: Bundle) -> None:
+    before, after = micro(bundle.model, 1 << 23), micro(fitted(bundle), 1 << 23)
+    for seed in range(5):
+        inputs = random_inputs(bundle, seed)
+        for one, other in zip(outputs(before, bundle, inputs), outputs(after, bundle, inputs), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_any_number_of_groups_gives_the_same_bits() -> None:
+    bundle = open_bundle("efficientecg-xs")
+    found = narrow.stages(narrow.unpack(bundle.model))
+    assert len(found) >= 4
+    before = micro(bundle.model, 1 << 22)
+    for groups in ([2], [1, 3], [4, 2, 8], [8, 8, 8, 8], [1] * len(found)):
+        after = micro(plan.planned(narrow.narrow(bundle.model, groups)), 1 << 22)
+        inputs = random_inputs(bundle, sum(groups))
+        np.testing.assert_array_equal(*(outputs(run, bundle, inputs)[0] for run in (before, after)))
+
+
+@pytest.mark.parametrize("groups", [[5], [0], [16], [1] * 50, [-2]])
+def test_groups_that_do_not_fit_are_refused(groups: list[int]) -> None:
+    with pytest.raises(ValueError, match="groups"):
+        narrow.narrow(open_bundle("efficientecg-xs").model, groups)
+
+
+def test_no_two_tensors_of_a_plan_are_in_each_other_s_way(bundle: Bundle) -> None:
+    model = narrow.narrow(bundle.model, bundle.manifest["micro"].get("groups", []))
+    tensors = plan.lives(narrow.unpack(model))
+    offsets = plan.place(tensors)
+    for one, other in combinations(tensors, 2):
+        if one.meets(other):
+            a, b = offsets[one.tensor], offsets[other.tensor]
+            assert a + one.size <= b or b + other.size <= a
+    assert max(offsets[t.tensor] + t.size for t in tensors) >= plan.floor(tensors)
+
+
+def test_efficientecg_xs_fits_96_kb() -> None:
+    assert open_bundle("efficientecg-xs").manifest["micro"]["arena_bytes"] <= 96_000
 
 
 def test_the_header_is_cpp_too_and_can_be_read_by_a_microcontroller_s_compiler(tmp_path: Path) -> None:
@@ -144,7 +208,7 @@ def test_the_header_is_cpp_too_and_can_be_read_by_a_microcontroller_s_compiler(t
     out = tmp_path / "m4.o"
     run("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-ffreestanding", *STRICT, "-c", source, "-o", out)
     size = run("arm-none-eabi-size", out).splitlines()[1].split()
-    assert int(size[0]) == len(bundle.model)  # in flash, nothing in RAM
+    assert int(size[0]) == len(fitted(bundle))  # in flash, nothing in RAM
     assert int(size[1]) == int(size[2]) == 0
 
 
@@ -179,8 +243,8 @@ def test_nothing_of_the_manifest_can_end_the_comment(tmp_path: Path) -> None:
     assert run_c(tmp_path, odd, body).decode() == 'a "quoted" \\ word\n'
 
 
-def test_a_bundle_without_a_measured_arena_is_refused_in_one_line() -> None:
+def test_a_bundle_without_a_measured_arena_is_refused_in_one_line(tmp_path: Path) -> None:
     bundle = open_bundle("efficientecg-xs")
     manifest = {key: value for key, value in bundle.manifest.items() if key != "micro"}
     with pytest.raises(BundleError, match="tensor arena"):
-        mcu.header(Bundle(bundle.name, manifest, bundle.model, bundle.golden))
+        mcu.export(Bundle(bundle.name, manifest, bundle.model, bundle.golden), tmp_path)

@@ -1,8 +1,7 @@
-"""A bundle as C for microcontrollers: the network as an array, its manifest as a header.
+"""A bundle as C: the network as an array, its manifest as a header.
 
-For TensorFlow Lite Micro. All that a program needs beside the network stands in the header: how the input is
-made, its scale and zero point, the classes, the operators to be registered, the bytes of the tensor arena.
-Nothing but the bundle is needed to write it.
+All that a program needs beside the network stands in the header: how the input is made, its scale and zero
+point, the classes, the operators to be registered, the bytes of the tensor arena.
 """
 
 from __future__ import annotations
@@ -10,10 +9,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgedge.errors import BundleError, EcgedgeError, UsageError
+from ecgedge.mcu.narrow import operators
 
 if TYPE_CHECKING:
     from ecgedge.bundle import Bundle
@@ -32,57 +30,30 @@ _IRREGULAR = {
 """TFLite's names of operators whose method of MicroMutableOpResolver is not the same in CamelCase."""
 
 
-def export(bundle: Bundle, target: Path) -> list[Path]:
-    """Write ``NAME_model.h`` and ``NAME_model.c`` into a folder; returns their paths.
-
-    Raises
-    ------
-    UsageError : one of the files is there already
-    BundleError : the bundle does not tell its tensor arena
-    EcgedgeError : they cannot be written
-    """
-    stem = f"{_identifier(bundle.name)}_model"
-    texts = {f"{stem}.h": header(bundle), f"{stem}.c": array(bundle)}
-    paths = [target / name for name in texts]
-    if there := [str(path) for path in paths if path.exists()]:
-        raise UsageError(f"{there[0]} is there already", "a new file", "Remove it, or name another folder.")
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for path, text in zip(paths, texts.values(), strict=True):
-            path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise EcgedgeError(f"{target} cannot be written ({error.strerror})") from None
-    return paths
+def file_stem(bundle: Bundle) -> str:
+    """Name of the files, without ending."""
+    return f"{_identifier(bundle.name)}_model"
 
 
-def array(bundle: Bundle) -> str:
-    """The network as a C array, aligned as TensorFlow Lite Micro wants it."""
+def array(bundle: Bundle, model: bytes) -> str:
+    """A network as a C array, aligned as TensorFlow Lite Micro wants it."""
     name = _identifier(bundle.name)
-    rows = (bundle.model[at : at + _WIDTH] for at in range(0, len(bundle.model), _WIDTH))
+    rows = (model[at : at + _WIDTH] for at in range(0, len(model), _WIDTH))
     body = "\n".join("    " + " ".join(f"0x{byte:02x}," for byte in row) for row in rows)
-    declared = f"__attribute__((aligned(16))) const unsigned char {name}_model[{len(bundle.model)}]"
+    declared = f"__attribute__((aligned(16))) const unsigned char {name}_model[{len(model)}]"
     return f'{_about(bundle)}#include "{name}_model.h"\n\n{declared} = {{\n{body}\n}};\n'
 
 
-def header(bundle: Bundle) -> str:
-    """The manifest as a C header.
-
-    Raises
-    ------
-    BundleError : the bundle does not tell its tensor arena
-    """
+def header(bundle: Bundle, model: bytes) -> str:
+    """The manifest as a C header, for the network ``model`` that was made of the bundle's."""
     manifest, name = bundle.manifest, _identifier(bundle.name)
     prefix = name.upper()
-    if "micro" not in manifest:
-        raise BundleError(
-            f"{bundle.name} does not tell its tensor arena", "'micro' in its manifest", "Export it anew."
-        )
     lines: list[str] = []
 
     def define(key: str, value: object, remark: str = "") -> None:
         lines.append(f"#define {prefix}_{key} {value}{f' /* {remark} */' if remark else ''}")
 
-    define("MODEL_BYTES", len(bundle.model))
+    define("MODEL_BYTES", len(model))
     define("ARENA_BYTES", manifest["micro"]["arena_bytes"], f"least, by {manifest['micro']['interpreter']}")
     _signal(manifest, define)
     for side in ("inputs", "outputs"):
@@ -94,9 +65,9 @@ def header(bundle: Bundle) -> str:
     define("CLASSES", len(bundle.classes), "in the order of the logits")
     _words("CLASS_NAMES", bundle.classes, define)
     _words("CLASS_WORDS", [manifest["words"][key] for key in bundle.classes], define)
-    operators = list(manifest["quantisation"]["operators"])
-    define("OPERATOR_COUNT", len(operators))
-    calls = " ".join(f"X({_method(operator)})" for operator in operators)
+    used = operators(model)
+    define("OPERATOR_COUNT", len(used))
+    calls = " ".join(f"X({_method(operator)})" for operator in used)
     define("OPERATORS(X)", calls)
     body = "\n".join(lines)
     return f"""{_about(bundle)}#ifndef {prefix}_MODEL_H
@@ -129,7 +100,7 @@ def _about(bundle: Bundle) -> str:
     digest = manifest["files"][f"{bundle.name}.tflite"]["sha256"]
     lines = (
         f"{bundle.name}, version {manifest['version']}, task {manifest['task']}.",
-        f"Network: sha256 {digest}",
+        f"Of the network with sha256 {digest}, wide stages in groups of channels: the same results.",
         f"Licence: {manifest['licence']}",
         *(f"{key.capitalize()}: {value}" for key, value in manifest["data"].items()),
         manifest["notice"],
