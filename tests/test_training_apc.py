@@ -423,3 +423,26 @@ def test_another_model_is_refused_in_one_line(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "af.pt", build(af.architecture, af.net).state_dict(), af, {})
     with pytest.raises(UsageError, match="cinc2017"):
         evaluate.open_model(str(tmp_path / "af.pt"))
+
+
+def test_evaluate_says_of_the_bundle_what_the_exporter_saw(
+    data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import json
+
+    from ecgedge.bundle import list_bundles, open_bundle
+    from ecgedge.training.apc import report
+
+    if "danet" not in list_bundles():
+        pytest.skip("needs the bundle danet")
+    (path,) = report.command("danet", data_dir, int8=False, data=None, split=None, out=tmp_path)
+    told = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    kept = open_bundle("danet").manifest["metrics"]["inner"]["int8"]
+    assert told["records"] == kept["records"]
+    assert told["all"]["average_precision"] == pytest.approx(kept["all"]["average_precision"], abs=2e-4)
+    said = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in said.splitlines())
+    with pytest.raises(UsageError, match="--data cinc2017"):
+        report.command("danet", data_dir, int8=False, data="cinc2017", split=None, out=None)
+    with pytest.raises(UsageError, match="--split validation"):
+        report.command("danet", data_dir, int8=False, data=None, split="validation", out=None)
