@@ -14,9 +14,12 @@ import wfdb
 
 from ecgedge.messages import (
     Beat,
+    BeatClass,
     Board,
     Chunk,
     Counters,
+    Ectopic,
+    EctopicRun,
     Episode,
     Gap,
     Message,
@@ -26,12 +29,13 @@ from ecgedge.messages import (
 )
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports.patient import RATE_HZ, SimulatedPatient
-from ecgedge.session import StreamOptions, classify, classify_files, open_models, run_stream
+from ecgedge.session import DEFAULT_MODELS, StreamOptions, classify, classify_files, open_models, run_stream
 from ecgedge.wire import make_reader
 from ecgedge.wire.frame_decoder import FrameDecoder
 from ecgedge.wire.frames import encode_data, encode_hello, encode_run
 
-MODELS = ("efficientecg-s",)
+MODELS = DEFAULT_MODELS
+RHYTHM = "efficientecg-s"
 DURATION_S = 290.0
 
 
@@ -55,7 +59,7 @@ class Collector:
         return [m for m in self.messages if isinstance(m, kinds)]
 
 
-RESULT = (Gap, Beat, Verdict, Episode)
+RESULT = (Gap, Beat, BeatClass, Ectopic, EctopicRun, Verdict, Episode)
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +100,16 @@ def test_the_story_has_beats_verdicts_and_an_episode(whole) -> None:
     verdicts = [m for m in whole if isinstance(m, Verdict)]
     assert verdicts[0].scores.provisional
     assert verdicts[0].scores.seconds == 9.0
-    assert {v.scores.model for v in verdicts} == set(MODELS)
+    assert {v.scores.model for v in verdicts} == {RHYTHM}
     assert all(abs(sum(v.scores.scores.values()) - 1) < 1e-9 for v in verdicts)
     episodes = [m for m in whole if isinstance(m, Episode)]
     # The programme has AF from 60 s to 170 s.
     assert any(e.state == "closed" and e.onset_s < 90 and 140 < e.offset_s < 200 for e in episodes)
+    assert [m.beat for m in whole if isinstance(m, BeatClass)] == beats
+    # APCs from 170 s to 230 s; none is told in the sinus rhythm of the first minute.
+    early = [m.beat.time_s for m in whole if isinstance(m, Ectopic) and m.kind == "APC"]
+    assert sum(170 < at < 230 for at in early) >= 5
+    assert not any(at < 55 for at in early)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 250, 4096])
