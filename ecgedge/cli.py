@@ -6,7 +6,6 @@ Exit codes: 0 done (also after Ctrl-C, which is how a stream is ended), and thos
 from __future__ import annotations
 
 import errno
-import math
 import os
 import signal
 import sys
@@ -28,6 +27,7 @@ from ecgedge import (
     cli_firmware,
     cli_mcu,
     cli_workbench,
+    words,
 )
 from ecgedge.cli_config import ConfigOption
 from ecgedge.errors import EcgedgeError, RecordingError, UsageError
@@ -43,7 +43,7 @@ EPILOG = (
     "5 recording (classify: at least one file); 6 data set; 7 missing extra; 8 bytes arrived that no "
     "protocol explains. Not a medical device."
 )
-DEFAULT_MODELS = ("efficientecg-s",)
+DEFAULT_MODELS = ("efficientecg-s", "ecg-sl")
 _OUTPUT_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
@@ -112,41 +112,17 @@ SexOption = Annotated[
     str | None,
     typer.Option("--sex", metavar="f|m", help="Sex of the person, for models that use it. [unknown]"),
 ]
-OLDEST = 130.0
 AttentionOption = Annotated[
     bool,
     typer.Option("--attention", help="Tell what an APC model looked at, in the JSON lines. [off]"),
 ]
 
 
-def _speed(text: str) -> float:
-    """Read ``--speed``: a positive factor of real time, or ``max``."""
-    if text == "max":
-        return math.inf
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise UsageError(f"--speed {text}", "a number above 0, or max", "Example: --speed 20")
-    return value
-
-
-def _positive(name: str, value: float | None) -> None:
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise UsageError(f"{name} {value:g}", "a number above 0")
-
-
 def _person(age: float | None, sex: str | None, models: tuple[str, ...]) -> Person:
     """Read ``--age`` and ``--sex``; say in one line which model makes no use of them."""
-    if age is not None and not 0 <= age <= OLDEST:
-        raise UsageError(f"--age {age:g}", f"years, 0 to {OLDEST:g}", "Leave it out where it is unknown.")
-    if sex not in (None, "f", "m"):
-        raise UsageError(f"--sex {sex}", "f or m", "Leave it out where it is unknown.")
-    from ecgedge.messages import Person
     from ecgedge.session import ignored
 
-    person = Person(age, sex)  # type: ignore[arg-type]  # one of the three by now
+    person = words.person(age, sex)
     if said := ignored(models, person):
         _say(said)
     return person
@@ -204,27 +180,22 @@ def stream(
     config: ConfigOption = None,
 ) -> None:
     """Read a sensor, print what its signal says. Ctrl-C ends it with the summary."""
-    pace = _speed(speed)
-    for name, value in (("--baud", baud), ("--duration", duration), ("--fs", fs)):
-        _positive(name, value)
-    if not (math.isfinite(min_episode) and min_episode >= 0):
-        raise UsageError(f"--min-episode {min_episode:g}", "a number of seconds, 0 or more")
-    from ecgedge.session import StreamOptions, run_stream
+    from ecgedge.session import run_stream
     from ecgedge.sinks.choice import stream_sink
 
     models = tuple(model or DEFAULT_MODELS)
-    options = StreamOptions(
-        port=port,
+    options = words.stream_options(
+        port,
+        models,
         baud=baud,
         protocol=protocol,
-        models=models,
-        duration_s=duration,
+        duration=duration,
         lead=lead,
         fs=fs,
-        speed=pace,
+        speed=speed,
         seed=seed,
         board=board,
-        minimum_episode_s=min_episode,
+        min_episode=min_episode,
         samples=record is not None,
         person=_person(age, sex, models),
         attention=attention,
@@ -258,7 +229,7 @@ def classify(
     attention: AttentionOption = False,
 ) -> None:
     """Classify recordings, by the same code as the stream."""
-    _positive("--fs", fs)
+    words.positive("fs", fs)
     from ecgedge.session import classify_files, rhythm_models
     from ecgedge.sinks.choice import record_sink
 

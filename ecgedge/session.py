@@ -19,12 +19,12 @@ from ecgedge.pipeline import Pipeline
 from ecgedge.ports import Port, open_port
 from ecgedge.recordings import Recording, find_lead, open_recording
 from ecgedge.verdict import INCONCLUSIVE
-from ecgedge.wire import Reader, make_reader, usual_rates
+from ecgedge.wire import make_reader, usual_rates
 
 if TYPE_CHECKING:
     from ecgedge.sinks import Sink
 
-DEFAULT_MODELS = ("efficientecg-s",)
+DEFAULT_MODELS = ("efficientecg-s", "ecg-sl")
 WAIT_S = 0.2
 """Longest wait for bytes."""
 SILENCE_S = 3.0
@@ -88,7 +88,7 @@ def rhythm_models(models: Iterable[str]) -> list[str]:
 
 
 def ignored(models: Iterable[str], person: Person) -> str:
-    """Which models do not ask for what was told of the person, in words; empty where there is none.
+    """Which rhythm models do not ask for what was told of the person, in words; empty where there is none.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def ignored(models: Iterable[str], person: Person) -> str:
     """
     told = {word for word in PERSON if getattr(person, word) is not None}
     left: dict[str, list[str]] = {}
-    for bundle in map(open_bundle, models if told else ()):
+    for bundle in map(open_bundle, rhythm_models(models) if told else ()):
         asked = {entry["kind"] for entry in bundle.manifest["inputs"]}
         if told - asked:
             left[bundle.name] = sorted(told - asked)
@@ -118,44 +118,58 @@ def run_stream(options: StreamOptions, sink: Sink) -> None:
     UnrecognisedError
         If bytes came but never made sense.
     """
-    usual = usual_rates(options.protocol)
-    rates = usual if options.baud is None else (options.baud,)
-    with open_port(
-        options.port,
-        baud=rates[0],
-        speed=options.speed,
-        seed=options.seed,
-        board=options.board,
-        duration_s=options.duration_s,
-        fs=options.fs,
-        reconnect=options.reconnect,
-    ) as port:
+    live = LiveStream(options, sink)
+    try:
+        while live.step():
+            pass
+        live.finish()
+    except UsageError:  # a stage cannot work on this stream: nothing was begun that could be finished
+        raise
+    except BaseException:
+        live.finish()
+        raise
+    finally:
+        live.close()
+    live.check_recognised()
+
+
+class LiveStream:
+    """A port's bytes through the pipeline into a sink, one read a step.
+
+    Raises
+    ------
+    EcgedgeError
+        As ``run_stream``.
+    """
+
+    def __init__(self, options: StreamOptions, sink: Sink) -> None:
+        usual = usual_rates(options.protocol)
+        rates = usual if options.baud is None else (options.baud,)
+        self._options, self._sink = options, sink
+        self._port = port = open_port(
+            options.port,
+            baud=rates[0],
+            speed=options.speed,
+            seed=options.seed,
+            board=options.board,
+            duration_s=options.duration_s,
+            fs=options.fs,
+            reconnect=options.reconnect,
+        )
+        try:
+            self._meet_port(rates)
+        except BaseException:
+            port.close()
+            raise
+
+    def _meet_port(self, rates: tuple[int, ...]) -> None:
+        options, port = self._options, self._port
         protocol = options.protocol
         if protocol == "auto" and port.protocol is not None:
             protocol = port.protocol
-        reader = make_reader(protocol)
+        self._reader = make_reader(protocol)
         named = port.protocol or (None if options.protocol == "auto" else options.protocol)
-        greeting = Greeting(reader, named, rates if port.tunable else ())
-        stream = _Stream(options, port, reader, greeting, sink)
-        try:
-            stream.run()
-        except UsageError:  # a stage cannot work on this stream: nothing was begun that could be finished
-            raise
-        except BaseException:
-            stream.finish()
-            raise
-        stream.finish()
-    stream.check_recognised()
-
-
-class _Stream:
-    """One running stream."""
-
-    def __init__(
-        self, options: StreamOptions, port: Port, reader: Reader, greeting: Greeting, sink: Sink
-    ) -> None:
-        self._options, self._port, self._reader, self._sink = options, port, reader, sink
-        self._greeting = greeting
+        self._greeting = Greeting(self._reader, named, rates if port.tunable else ())
         self._until_s = math.inf if options.duration_s is None else options.duration_s
         # Models are opened after the port: a port that cannot be opened is told at once.
         self._models = open_models(options.models)
@@ -167,6 +181,8 @@ class _Stream:
         self._progress_s: float | None = None  # when that last changed, on the port's clock
         self._connections, self._place, self._trouble = port.connections, port.place, ""
         self._lost_s: float | None = None
+        self._wait_s = 0.0  # the first look only tells the time on the port's clock
+        self._finished = False
 
     def _make_pipeline(self, lead: int) -> Pipeline:
         options = self._options
@@ -180,21 +196,20 @@ class _Stream:
             attention=options.attention,
         )
 
-    def run(self) -> None:
-        """Read until the end."""
-        wait_s = 0.0  # the first look only tells the time on the port's clock
-        while not self._port.ended:
-            chunk = self._next_chunk(wait_s)
-            wait_s = WAIT_S
-            self._watch_port(chunk.arrival_s)
-            if chunk.data:
-                self._last_byte_s, self._silent = chunk.arrival_s, False
-            else:
-                self._watch_silence(chunk.arrival_s)
-            self._take(self._reader.push(chunk))
-            self._meet(chunk.arrival_s)
-            if self._pipeline.time_s + self._idle_s(chunk.arrival_s) >= self._until_s:
-                return
+    def step(self) -> bool:
+        """Read once, and tell what follows; False at the end of the port or of the duration."""
+        if self._port.ended:
+            return False
+        chunk = self._next_chunk(self._wait_s)
+        self._wait_s = WAIT_S
+        self._watch_port(chunk.arrival_s)
+        if chunk.data:
+            self._last_byte_s, self._silent = chunk.arrival_s, False
+        else:
+            self._watch_silence(chunk.arrival_s)
+        self._take(self._reader.push(chunk))
+        self._meet(chunk.arrival_s)
+        return self._pipeline.time_s + self._idle_s(chunk.arrival_s) < self._until_s
 
     def _take(self, items: Iterable[Board | SampleBlock | Status]) -> None:
         for item in items:
@@ -253,12 +268,19 @@ class _Stream:
         return idle_s if self._port.live and idle_s > SILENCE_S else 0.0
 
     def finish(self) -> None:
-        """Stop a board that was started; tell what was held back."""
+        """Stop a board that was started; tell what was held back. A second call does nothing."""
+        if self._finished:
+            return
+        self._finished = True
         if self._greeting.stop:
             with suppress(PortError):
                 self._port.write(self._greeting.stop)
         self._take(self._reader.finish())
         self._write(self._pipeline.finish(self._reader.counters))
+
+    def close(self) -> None:
+        """Let go of the port."""
+        self._port.close()
 
     def check_recognised(self) -> None:
         """Fail when bytes came but gave no samples."""

@@ -184,7 +184,7 @@ def test_a_home_in_a_path_is_expanded(
         ("attention = 3", "true or false"),
         ("port = 1979-05-27", "a text, a number"),
         ('format = "xml"', 'format = "xml"'),
-        ("fs = 0", "--fs 0"),
+        ("fs = 0", "fs 0"),
         ('speed = "fast"', "speed fast"),
     ],
 )

@@ -37,7 +37,7 @@ STAGES = {
 NOUNS = {"messages", "errors"}
 WORKBENCH = {"datasets", "models", "training"}
 INTERNAL: dict[str, set[str]] = {
-    "__init__": set(),
+    "__init__": {"api"},
     "__main__": {"cli"},
     "messages": set(),
     "errors": set(),
@@ -70,6 +70,8 @@ INTERNAL: dict[str, set[str]] = {
     "explain": NOUNS | {"recordings", "strip", "plot", "frontend", "bundle", "classifier", "verdict"},
     "scoring": NOUNS | {"recordings"},
     "extras": NOUNS,
+    "words": NOUNS | {"session"},
+    "api": NOUNS | {"words", "session", "sinks"},
     "config": NOUNS,
     "cli_config": NOUNS | {"config"},
     "cli_explain": NOUNS | {"extras", "explain"},
@@ -86,7 +88,7 @@ INTERNAL: dict[str, set[str]] = {
     "cli": NOUNS
     | {"cli_bench", "cli_config", "cli_data", "cli_explain", "cli_files", "cli_firmware", "cli_mcu"}
     | {"cli_workbench"}
-    | {"__init__", "session", "sinks", "ports", "bundle", "golden"},
+    | {"__init__", "words", "session", "sinks", "ports", "bundle", "golden"},
     "datasets": NOUNS | {"__init__", "recordings"},
     "models": NOUNS,
     "training": NOUNS
@@ -111,6 +113,7 @@ EXTERNAL: dict[str, set[str]] = {
     "cli_data": {"typer"},
     "cli_firmware": {"typer"},
     "cli_mcu": {"typer"},
+    "mcu": {"numpy", "flatbuffers", "ai_edge_litert"},
     "cli_workbench": {"typer", "matplotlib"},
     "extras": set(),
     "convert": {"numpy", "edfio", "pyarrow"},
