@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,31 @@ def test_the_demo_plays_through_every_board(name: str, capfd: pytest.CaptureFixt
     intervals = [line["rr_s"] for line in lines if line["type"] == "beat" and line["rr_s"]]
     assert len(intervals) >= 11
     assert 60 / np.median(intervals) == pytest.approx(72, abs=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "leads"), [("bitalino", "A1 A2 A3 A4 A5 A6"), ("serial-plotter", "leads_off ECG")]
+)
+def test_a_recording_keeps_the_names_of_the_leads(
+    name: str, leads: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import wfdb
+
+    words = ["--port", "demo", "--board", name, "--speed", "max", "--duration", "12", "--lead", ECG[name]]
+    code, _, _ = run(capfd, *words, "--record", str(tmp_path))
+    assert code == 0
+    (header,) = tmp_path.rglob("ecg-000.hea")
+    assert wfdb.rdheader(str(header)[:-4]).sig_name == leads.split()
+
+
+def test_a_lead_that_the_board_does_not_name(capfd: pytest.CaptureFixture[str]) -> None:
+    demo = ["--port", "demo", "--speed", "max", "--duration", "12"]
+    code, _, err = run(capfd, *demo, "--board", "bitalino", "--lead", "V9")
+    assert code == 2
+    assert "0 (A1), 1 (A2)" in err
+    code, _, err = run(capfd, *demo, "--board", "cyton", "--lead", "ECG")
+    assert code == 2
+    assert "a number from 0" in err
 
 
 def test_a_board_that_is_not_known_is_named(capfd: pytest.CaptureFixture[str]) -> None:

@@ -287,7 +287,7 @@ class Recorder:
         time_s = segment.time_s + (first - segment.first) / rate
         boundary_s = (floor(time_s / RECORD_S + 1e-9) + 1) * RECORD_S
         until = segment.first + ceil((boundary_s - segment.time_s) * rate - 1e-6)
-        names = ("ECG",) if board.leads == 1 else ()
+        names = board.lead_names or (("ECG",) if board.leads == 1 else ())
         writer = RecordWriter(
             self._folder,
             f"ecg-{self._n_records:03d}",
