@@ -52,11 +52,17 @@ class Greeting:
         self._known = False
         self._asked_s: float | None = None
         self._since_s: float | None = None
+        self._heard_s: float | None = None  # when the first bytes came at this rate
         self._bytes = self._reader.counters.bytes
         self._searched = 0
         self._first_seen = ""
         self.started = False
         """Whether a board was asked to send by a command of its own kind."""
+
+    @property
+    def baud(self) -> int | None:
+        """The rate at which it listens now; None where there are none to try."""
+        return self._rates[self._rate] if self._rates else None
 
     @property
     def stop(self) -> bytes:
@@ -94,15 +100,19 @@ class Greeting:
         if len(self._rates) < 2:
             return Step()
         came = self._reader.counters.bytes - self._bytes
-        # A board that was asked to send and stays silent has not understood the question.
-        patience_s = LISTEN_S if came >= _LEAST_BYTES else 2 * LISTEN_S if self.started else None
-        if patience_s is None or now_s - self._since_s < patience_s:
+        if came and self._heard_s is None:
+            self._heard_s = now_s  # a board that restarts when its port is opened is silent at first
+        if came >= _LEAST_BYTES and self._heard_s is not None:
+            given = now_s - self._heard_s >= LISTEN_S
+        else:  # a board that was asked to send and stays silent has not understood the question
+            given = self.started and now_s - self._since_s >= 2 * LISTEN_S
+        if not given:
             return Step()
         if not self._searched:
             self._first_seen = self._reader.explain() if came else "nothing received"
         self._searched += 1
         self._rate = (self._rate + 1) % len(self._rates)
-        self._since_s, self._asked_s = now_s, None
+        self._since_s, self._asked_s, self._heard_s = now_s, None, None
         self._bytes = self._reader.counters.bytes
         text = ""
         if self._searched == 1:

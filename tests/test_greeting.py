@@ -75,7 +75,7 @@ def test_garbage_makes_it_try_the_usual_rates_in_turn_and_say_so() -> None:
     greeting = Greeting(reader, None, RATES)
     rng = random.Random(2)
     tuned, texts = [], []
-    for k in range(60):
+    for k in range(65):
         reader.push(Chunk(rng.randbytes(200), k * 0.2))
         step = greeting.step(k * 0.2)
         if step.baud is not None:
@@ -111,6 +111,18 @@ def test_silence_is_no_reason_to_try_another_rate_unless_a_question_was_asked() 
     assert tuned[:2] == [115200, 9600]
     asked = [at for at, step in said if step.write]
     assert min(b - a for a, b in pairwise(asked)) < AGAIN_S  # at once at the new rate
+
+
+def test_a_board_that_restarts_when_opened_is_given_its_time_from_its_first_byte() -> None:
+    reader = make_reader()
+    greeting = Greeting(reader, None, RATES)
+    assert run(greeting, 2.0) == []  # the bootloader is silent
+    reader.push(Chunk(b"Initialising the chip, please wait ...\r\n", 2.0))
+    assert run(greeting, LISTEN_S - 0.2, start_s=2.0) == []
+    for chunk in speak("max30003", 100).chunks:
+        reader.push(Chunk(chunk.data, 4.0))
+    assert run(greeting, 20, start_s=4.0) == []
+    assert reader.protocol == "protocentral"
 
 
 def test_one_given_rate_is_not_left() -> None:
