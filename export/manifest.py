@@ -138,7 +138,11 @@ def make(described: Described, model: bytes, facts: Facts) -> Bundle:
         "licence": LICENCE,
         "notice": NOTICE,
     }
-    if (micro := fit(model)) is not None:
+    try:
+        micro = fit(model)
+    except ValueError:
+        micro = None  # it has what tflite-micro has not: a model for computers only
+    if micro is not None:
         manifest["micro"] = micro
     golden = _golden(Bundle(name, manifest, model, b""), described.golden_s)
     manifest["files"][f"{name}.golden.npz"] = _described(golden)
