@@ -47,7 +47,8 @@ _COVERED = re.compile(r"cov: (\d+)")
 
 
 def check_decoder(name: str, data: bytes) -> None:
-    """Read bytes with a protocol (or ``auto``), whole and cut; the first bytes say where and when.
+    """Read bytes with a protocol (or ``auto``), and one time in four cut as well; the first bytes say where
+    and when.
 
     Raises
     ------
@@ -56,17 +57,18 @@ def check_decoder(name: str, data: bytes) -> None:
     """
     size, step, body = 7 + (data[0] % 90 if data else 0), data[1] if len(data) > 1 else 0, data[2:]
     chunks = [Chunk(body[k : k + 100], k / 100 * step / 50) for k in range(0, len(body), 100)]
-    pieces = [
-        Chunk(chunk.data[k : k + size], chunk.arrival_s)
-        for chunk in chunks
-        for k in range(0, len(chunk.data), size)
-    ]
-    whole, cut = _read(name, chunks), _read(name, pieces)
-    assert whole == cut
+    whole = _read(name, chunks)
     counters = whole[1]
     assert counters.bytes == len(body)
     assert 0 <= counters.discarded_bytes <= counters.bytes
     assert counters.samples == sum(isinstance(item, tuple) for item in whole[0])
+    if size % 4 == 0:
+        pieces = [
+            Chunk(chunk.data[k : k + size], chunk.arrival_s)
+            for chunk in chunks
+            for k in range(0, len(chunk.data), size)
+        ]
+        assert whole == _read(name, pieces)
 
 
 def _read(name: str, chunks: list[Chunk]) -> tuple[list[Any], Any]:
@@ -143,7 +145,7 @@ def seeds(target: str) -> list[bytes]:
 
         sent = [speak(name, 3.0) for name in NAMES]
         wanted = [s for s in sent if target in (AUTO, s.protocol)]
-        return [bytes((6, 1)) + b"".join(s.pieces)[: LONGEST - 2] for s in wanted]
+        return [bytes((5, 1)) + b"".join(s.pieces)[: LONGEST - 2] for s in wanted]
     if target == "wfdb":
         heads = [
             b"r 1 250 8\nr.dat 16 200 16 0 0 0 0 ECG\n",
