@@ -375,6 +375,30 @@ def test_the_cable_out_and_in_again_under_the_same_name(uno: Emulator, tmp_path:
     assert hello_fields(again)[0]["boot"] != hello_fields(data)[0]["boot"]
 
 
+@pytest.mark.parametrize("words", [(), ("--no-reconnect",)], ids=["reconnects", "does not"])
+def test_the_cable_out_in_the_middle_of_a_stream(
+    uno: Emulator, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    port = tmp_path / "tty"
+    signal_file = uno.write_signal(ramp(60 * RATE))
+    options = ("--signal", signal_file, "--event", "4:unplug=1")
+    with uno.board(uno.folder / "AD8232_Uno.elf", port, *options):
+        told = ("--protocol", "frames", "--duration", "10", "--format", "jsonl", *words)
+        done = ecgedge("stream", "--port", port, *told)
+    end = lines(done)[-1]
+    assert end["counters"]["bad_frames"] <= 1
+    if words:
+        assert done.returncode == PortError.exit_code
+        assert sum("lost" in line for line in done.stderr.splitlines()) == 1
+        assert end["time_s"] < 5
+    else:
+        assert done.returncode == 0, done.stderr
+        assert end["time_s"] >= 10
+        (gap,) = [m for m in lines(done) if m["type"] == "gap"]
+        assert gap["estimated"]
+        assert 0.5 < gap["samples"] / RATE < 5  # power-up included
+
+
 def wait_for(path: Path) -> None:
     deadline = time.monotonic() + 10
     while not path.exists():
@@ -469,10 +493,10 @@ def test_a_front_end_behind_spi_tells_of_electrodes_and_changes_its_rate(
 ) -> None:
     chip, rate, *_ = CHIPS[name]
     port = tmp_path / "tty"
-    events = ("--event", "4:off=1", "--event", "6:off=0")
+    events = ("--event", "2:off=1", "--event", "4:off=0")
     board = uno.board(uno.folder / f"{name}.elf", port, "--chip", chip, "--speed", "0", "--wait", *events)
     with board, SerialPort(str(port)) as host:
-        data = started(host) + listen(host, lambda data: len(hello_fields(data)) >= 4)
+        data = started(host) + listen(host, lambda data: len(hello_fields(data)) >= 2)
         data += after_rate(host, 2 * rate)
     out, decoder = decoded(data)
     assert clean(decoder)
