@@ -26,6 +26,7 @@ from ecgedge import (
     cli_files,
     cli_firmware,
     cli_mcu,
+    cli_probe,
     cli_workbench,
     words,
 )
@@ -313,6 +314,7 @@ cli_explain.add_to(app)
 cli_workbench.add_to(app)
 cli_data.add_to(app)
 cli_bench.add_to(app)
+cli_probe.add_to(app)
 
 
 @contextmanager

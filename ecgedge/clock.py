@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isfinite
 
@@ -39,6 +40,9 @@ GOES_ON_S = 0.5
 of a board that was never off."""
 LONGEST_LOSS_S = 3600.0
 """A jump ahead of more than this is no loss but a restart with other numbers."""
+FLOORS = 10
+"""Parts of the time in each of which the earliest arrival is looked for."""
+_STUDENT = 2.306  # 97.5 % of Student's t with FLOORS - 2 degrees of freedom
 _MAX_HELD = 1_000_000
 _MAX_SEGMENTS = 256
 
@@ -82,6 +86,63 @@ def measure_rate(arrivals_s: list[float], counts: list[int]) -> float | None:
         return None
     usual = min(USUAL_RATES_HZ, key=lambda r: abs(r - rate))
     return usual if abs(usual - rate) <= SNAP * usual else max(0.1, round(rate, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class RateFit:
+    """A rate measured from arrival times, and how these scatter."""
+
+    rate_hz: float
+    error_hz: float
+    """Half of its 95 % interval."""
+    burst_s: float
+    """Median time between arrivals."""
+    jitter_s: float
+    """Delay behind the earliest arrivals that 95 % keep to."""
+    longest_s: float
+    """The greatest such delay."""
+
+
+def fit_rate(arrivals_s: Sequence[float], counts: Sequence[int]) -> RateFit | None:
+    """Rate of a stream, not snapped, with its confidence; None where there is too little to tell.
+
+    Delays have a floor that is hit again and again (an idle bus), above which anything may happen. So a
+    straight line goes through the earliest arrival of each of ``FLOORS`` parts of the time, and its slope's
+    standard error comes from how far they are from it (Student's t with ``FLOORS`` - 2 degrees of freedom).
+
+    Parameters
+    ----------
+    arrivals_s : arrival of each block, seconds, not decreasing
+    counts : number of samples received or lost up to and with each block
+    """
+    times, n = np.asarray(arrivals_s, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+    last = np.append(times[1:] != times[:-1], True) if times.size else np.zeros(0, dtype=bool)
+    times, n = times[last], n[last]  # of blocks that came together only the last count is complete
+    if times.size < 4 * FLOORS or n[-1] <= n[0]:
+        return None
+    guess = (n[-1] - n[0]) / (times[-1] - times[0])
+    behind = times - times[0] - (n - n[0]) / guess
+    part = np.minimum(((times - times[0]) / (times[-1] - times[0]) * FLOORS).astype(int), FLOORS - 1)
+    floors = [
+        int(np.flatnonzero(part == k)[behind[part == k].argmin()]) for k in range(FLOORS) if (part == k).any()
+    ]
+    if len(floors) < FLOORS:
+        return None
+    x, y = n[floors] - n[0], behind[floors]
+    x0 = x - x.mean()
+    slope = float(x0 @ y / (x0 @ x0))
+    residual = y - y.mean() - slope * x0
+    error = _STUDENT * float(np.sqrt(residual @ residual / (FLOORS - 2) / (x0 @ x0)))
+    period = 1 / guess + slope
+    delay = times - times[0] - (n - n[0]) * period
+    delay -= delay.min()
+    return RateFit(
+        1 / period,
+        error / period**2,
+        float(np.median(np.diff(times))),
+        float(np.quantile(delay, 0.95)),
+        float(delay.max()),
+    )
 
 
 class Clock:

@@ -184,7 +184,23 @@ class LiveStream:
         self._wait_s = 0.0  # the first look only tells the time on the port's clock
         self._finished = False
 
+    @property
+    def protocol(self) -> str | None:
+        """What the board speaks, once that is known."""
+        return self._reader.protocol
+
+    @property
+    def place(self) -> str:
+        """The device behind the port; empty where there is none."""
+        return self._port.place
+
+    @property
+    def baud(self) -> int | None:
+        """Rate at which a serial line is listened to."""
+        return self._greeting.baud if self._port.tunable else None
+
     def _make_pipeline(self, lead: int) -> Pipeline:
+        self.lead = lead
         options = self._options
         return Pipeline(
             self._models,

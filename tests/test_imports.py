@@ -71,6 +71,9 @@ INTERNAL: dict[str, set[str]] = {
     "scoring": NOUNS | {"recordings"},
     "extras": NOUNS,
     "words": NOUNS | {"session"},
+    "probe": NOUNS | {"session"} | STAGES,
+    "probe_picture": NOUNS | {"probe"},
+    "cli_probe": NOUNS | {"words", "cli_config", "extras", "probe", "probe_picture"},
     "api": NOUNS | {"words", "session", "sinks"},
     "config": NOUNS,
     "cli_config": NOUNS | {"config"},
@@ -87,7 +90,7 @@ INTERNAL: dict[str, set[str]] = {
     "cli_bench": NOUNS | {"bench", "session"},
     "cli": NOUNS
     | {"cli_bench", "cli_config", "cli_data", "cli_explain", "cli_files", "cli_firmware", "cli_mcu"}
-    | {"cli_workbench"}
+    | {"cli_probe", "cli_workbench"}
     | {"__init__", "words", "session", "sinks", "ports", "bundle", "golden"},
     "datasets": NOUNS | {"__init__", "recordings"},
     "models": NOUNS,
@@ -109,6 +112,8 @@ EXTERNAL: dict[str, set[str]] = {
     "config": set(),
     "cli_explain": {"typer"},
     "cli_files": {"typer"},
+    "cli_probe": {"typer", "matplotlib"},
+    "probe_picture": {"numpy", "matplotlib"},
     "cli_bench": {"typer"},
     "cli_data": {"typer"},
     "cli_firmware": {"typer"},
