@@ -252,8 +252,7 @@ class Pieces:
         if recording.label(begin_s, seconds, margin_s) != wanted:
             return None
         if not wanted and rng.random() < self._recipe.data.made:
-            wide = rng.random() < 0.5
-            return self._with_moved(recording, rng, premature.EARLY if wide else premature.HARDLY, wide)
+            return self._with_moved(recording, rng, premature.HARDLY)
         return self._cut(recording, start, source, self._length)
 
     def _made(self, rng: np.random.Generator, wanted: int) -> tuple[Signal32, Signal32 | None] | None:
@@ -273,7 +272,7 @@ class Pieces:
         return self._negative[int(rng.integers(len(self._negative)))], None
 
     def _with_moved(
-        self, recording: Recording, rng: np.random.Generator, share: tuple[float, float], wide: bool = False
+        self, recording: Recording, rng: np.random.Generator, share: tuple[float, float]
     ) -> tuple[Signal32, Signal32 | None] | None:
         """A window without an early beat, one of whose beats is then moved; None where none will do."""
         whole = self._length + int(EXTRA_S * self._rate)
@@ -288,8 +287,6 @@ class Pieces:
         advance = premature.choose(premature.room(beats, whole, self._rate), self._rate, share, rng)
         if advance is None:
             return None
-        if wide:
-            advance = premature.ventricular(advance, rng)
         signal = premature.moved(signal, self._rate, advance)
         if attention is not None:
             low = self._recipe.attention.elsewhere

@@ -5,15 +5,13 @@ an early P wave rides on the T wave before it, as in nature), its P wave changed
 of an ectopic focus. What follows comes up by a part of the advance: a pause that is less than compensatory.
 Only the rhythm and the P wave tell such a beat; its QRS is an ordinary one.
 
-Two kinds of made beats still leave a window without one: a beat that was moved by less than a twelfth of the
-interval, and an early beat as of a ventricular focus (without P wave, wide, of any height and direction, its
-T wave the other way). So it is an early beat of ordinary shape that is learnt, and not the traces of this
-procedure.
+After a beat was moved by less than a twelfth of the interval, the window still counts as one without: so that
+it is prematurity that is learnt, and not the traces of this procedure.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,10 +31,6 @@ P_ENDS_S = 0.08
 """Before the R peak: what lies earlier in the piece is P wave."""
 RESET = (0.0, 0.9)
 """How much of the advance the following beats share."""
-WIDER = (1.6, 2.6)
-"""QRS of a ventricular beat over an ordinary one."""
-QRS_S = (0.06, 0.07)
-"""Taken of an ordinary beat for it, before and after the R peak."""
 RAGGED = 0.12
 """Intervals that differ by more of their median are no ground to tell an early beat from an ordinary one."""
 
@@ -50,10 +44,6 @@ class Advance:
     cut: int
     """What follows comes up by this much."""
     p_gain: float
-    wide: float | None = None
-    """How much wider the QRS of a ventricular beat is; None: the beat keeps its shape."""
-    height: float = 1.0
-    """Of a ventricular beat's QRS, over that of the ordinary one; negative: downwards."""
 
 
 def choose(
@@ -85,12 +75,6 @@ def choose(
     return Advance(int(beats[k]), earlier, cut, p_gain if share == EARLY else 1.0)
 
 
-def ventricular(advance: Advance, rng: np.random.Generator) -> Advance:
-    """The same as a ventricular beat, whose pause is compensatory."""
-    height = rng.uniform(0.7, 2.2) * (1.0 if rng.random() < 0.5 else -1.0)
-    return replace(advance, cut=0, wide=float(rng.uniform(*WIDER)), height=float(height))
-
-
 def moved(signal: Signal32, rate_hz: float, advance: Advance) -> Signal32:
     """The signal with that beat advanced; ``cut`` samples shorter. The beat lies wholly inside."""
     first, last = _piece(signal.size, rate_hz, advance)
@@ -100,27 +84,10 @@ def moved(signal: Signal32, rate_hz: float, advance: Advance) -> Signal32:
     gain = np.interp(
         np.arange(wave.size), [p_ends, p_ends + TAPER_S * rate_hz], [advance.p_gain, 1.0]
     )  # slides to 1 before the QRS
-    lifted = wave * gain if advance.wide is None else _wide(wave, advance.peak - first, rate_hz, advance)
     out = signal.copy()
     out[first:last] = line
-    out[first - advance.earlier : last - advance.earlier] += lifted.astype(np.float32)
+    out[first - advance.earlier : last - advance.earlier] += (wave * gain).astype(np.float32)
     return _without(out, last, advance)
-
-
-def _wide(wave: Signal32, peak: int, rate_hz: float, advance: Advance) -> Floats:
-    """A ventricular beat of an ordinary one: its QRS wider, then a T wave the other way."""
-    assert advance.wide is not None
-    before, after = (int(part * rate_hz) for part in QRS_S)
-    qrs = wave[peak - before : peak + after]
-    n = int(qrs.size * advance.wide)
-    spread = np.interp(np.linspace(0, qrs.size - 1, n), np.arange(qrs.size), qrs) * np.hanning(n) ** 0.25
-    out = np.zeros(wave.size)
-    first = max(0, peak - int(before * advance.wide))
-    room = min(n, out.size - first)
-    out[first : first + room] = advance.height * spread[:room]
-    t_wave = np.hanning(out.size - min(out.size - 2, first + int(0.8 * n)))
-    out[out.size - t_wave.size :] -= 0.3 * advance.height * float(np.abs(qrs).max()) * t_wave
-    return out
 
 
 def moved_weights(weights: Signal32, rate_hz: float, advance: Advance, elsewhere: float) -> Signal32:
