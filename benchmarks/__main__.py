@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("accuracy", "mitdb_replay", "beats", "stream_cost")
+BENCHMARKS = ("accuracy", "mitdb_replay", "beats", "stream_cost", "ectopy")
 
 
 def main() -> None:

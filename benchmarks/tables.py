@@ -13,6 +13,7 @@ from benchmarks import (
     accuracy,
     af_tables,
     beats,
+    ectopy,
     mitdb_replay,
     report,
     rhythm_accuracy,
@@ -232,6 +233,7 @@ RESULTS = {
     "mitdb_replay": mitdb_replay,
     "beats": beats,
     "stream_cost": stream_cost,
+    "ectopy": ectopy,
     "ablation_efficientecg": ablation_efficientecg,
 }
 """Every result file with the benchmark that writes it."""
