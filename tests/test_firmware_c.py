@@ -378,7 +378,7 @@ def test_clause_3_6_another_rate_is_told_before_the_first_frame_that_has_it(c: c
     assert decoder.counters.bad_frames == 0
 
 
-def test_a_stop_while_the_ring_is_full_still_ends_in_order(c: ctypes.CDLL) -> None:
+def test_clause_5_5_a_stop_while_the_ring_is_full_still_ends_in_order(c: ctypes.CDLL) -> None:
     board = CBoard(c, slots=2, samples=3)
     board.poll()
     board.put(50)
