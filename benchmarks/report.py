@@ -34,7 +34,8 @@ def command(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
     """The command that repeats a result: every option that is not at its default, but for places."""
     words = [parser.prog]
     for name, value in vars(given).items():
-        if name not in PLACES and value != parser.get_default(name):
+        place = name in PLACES and not isinstance(value, int)  # a number of runs is none
+        if not place and value != parser.get_default(name):
             words.append(f"--{name.replace('_', '-')} {value}")
     return " ".join(words)
 
