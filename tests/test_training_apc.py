@@ -28,6 +28,7 @@ from ecgedge.training.apc.data import (  # noqa: E402
 )
 from ecgedge.training.apc.waves import Wave, WeightOptions, delineate, marked, marked_p, weights  # noqa: E402
 from ecgedge.training.noise import Noise  # noqa: E402
+from ecgedge.training.recipe import RECIPES  # noqa: E402
 
 RATE = 150.0
 SHIPPED = ("danet", "danet-h", "danet-cnn", "danet-af")
@@ -392,6 +393,20 @@ def test_the_other_nets_train_too(architecture: str, sets: run.Sets, tmp_path: P
     path = run.fit(made, tmp_path, tmp_path, 1, sets=dataclasses.replace(sets, inner=inner))
     trained = checkpoint.load_as(path, recipes.from_table)
     assert len(run.scores(trained.net, scorable(inner, made))) == trained.inner["windows"]
+
+
+def test_a_recipe_is_trained_from_the_data_sets(data_dir: Path, tmp_path: Path) -> None:
+    text = (RECIPES / "danet-cnn.toml").read_text(encoding="utf-8")
+    text = text.replace("epochs = 24", "epochs = 1").replace("epoch_windows = 1536", "epoch_windows = 320")
+    assert text.count("[16, 16, 32, 32, 64, 64, 96, 96]") == text.count("borrowed = 0.5") == 1
+    text = text.replace("[16, 16, 32, 32, 64, 64, 96, 96]", "[4, 4, 4, 4, 4, 4, 4, 4]")
+    (tmp_path / "x.toml").write_text(text.replace("borrowed = 0.5", "borrowed = 0.0"), encoding="utf-8")
+    task = tasks.of_recipe(str(tmp_path / "x.toml"))
+    path = tasks.module(task.run).train(str(tmp_path / "x.toml"), data_dir, tmp_path, 1)
+    trained = checkpoint.load_as(path, recipes.from_table)
+    assert path.name == "danet-cnn.pt"
+    assert trained.inner["windows"] > 2000
+    assert checkpoint.name_and_task(path) == ("danet-cnn", "apc")
 
 
 def test_another_model_is_refused_in_one_line(tmp_path: Path) -> None:
