@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def convert(net: nn.Module, calibration: dict[str, npt.NDArray[np.float32]]) -> tuple[bytes, bytes]:
+def convert(
+    net: nn.Module, calibration: dict[str, npt.NDArray[np.float32]], ranges: str = "min-max"
+) -> tuple[bytes, bytes]:
     """Float and int8 TFLite models.
 
     Parameters
     ----------
     calibration : real windows, each (n, rows, columns), by the names of the net's inputs in the order of its
         arguments
+    ranges : of int8 activations, as a recipe names them
 
     Raises
     ------
@@ -36,4 +39,4 @@ def convert(net: nn.Module, calibration: dict[str, npt.NDArray[np.float32]]) -> 
         to_onnx.to_onnx(net, shapes, onnx_path)
         saved = Path(folder) / "saved"
         to_tflite.to_saved_model(onnx_path, saved)
-        return to_tflite.float_tflite(saved), to_tflite.int8_tflite(saved, calibration)
+        return to_tflite.float_tflite(saved), to_tflite.int8_tflite(saved, calibration, ranges)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CALIBRATION_WINDOWS = 512
 PARITY_WINDOWS = 64
+RANGES = {"min-max": "min and max", "least-error": "least squared error"}
+"""Of a recipe, in words."""
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -97,7 +99,7 @@ def export(path: Path, root: Path, out: Path) -> None:
     fit, inner_records = training_sets(root, recipe)
     inner = score(trained, inner_records)
     calibration = pick_calibration(fit, recipe)
-    float_model, int8_model = convert(trained.net, calibration)
+    float_model, int8_model = convert(trained.net, calibration, recipe.ranges)
     print(f"converted: float {len(float_model)} bytes, int8 {len(int8_model)} bytes")
     facts = pass_gate(trained, inner, float_model, int8_model)
     from export.to_tflite import without_names
@@ -148,7 +150,10 @@ def pass_gate(
         temperature=temperature,
         thresholds={"confidence": 0.5, "af_on": 0.5, "af_off": 0.33},  # until they are calibrated
         parameters=sum(p.numel() for p in trained.net.parameters()),
-        quantisation={"scheme": "int8 throughout, weights per channel, ranges by min and max", **graph},
+        quantisation={
+            "scheme": f"int8 throughout, weights per channel, ranges by {RANGES[trained.recipe.ranges]}",
+            **graph,
+        },
         metrics={"float_parity": round(parity, 6), "decisions_equal": round(agreement, 4), "inner": figures},
     )
 

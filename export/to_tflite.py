@@ -16,7 +16,10 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import onnx2tf
 import tensorflow as tf
+from tensorflow.lite.python.convert import deduplicate_readonly_buffers, mlir_quantize
 from tensorflow.lite.tools import flatbuffer_utils
+
+from export.ranges import narrowed
 
 Windows = dict[str, npt.NDArray[np.float32]]
 """Input tensors of many windows by name, each (n, rows, columns)."""
@@ -46,12 +49,13 @@ def float_tflite(folder: Path) -> bytes:
     return bytes(converter.convert())
 
 
-def int8_tflite(folder: Path, calibration: Windows) -> bytes:
-    """The fully int8 model: per-channel weights, int8 input and output, ranges by min and max.
+def int8_tflite(folder: Path, calibration: Windows, ranges: str = "min-max") -> bytes:
+    """The fully int8 model: per-channel weights, int8 input and output.
 
     Parameters
     ----------
     calibration : real windows, as the frontend makes them
+    ranges : of the activations: ``min-max`` of what the windows gave, or ``least-error`` (see ``ranges``)
     """
 
     def windows() -> Iterator[Windows]:
@@ -64,10 +68,16 @@ def int8_tflite(folder: Path, calibration: Windows) -> bytes:
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
+    least_error = ranges == "least-error"
+    converter._experimental_calibrate_only = least_error  # half of its way, to come between
     with warnings.catch_warnings():
         # The converter's own use of it, to find the inputs by name.
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
-        return bytes(converter.convert())
+        model = bytes(converter.convert())
+    if not least_error:
+        return model
+    quantised = mlir_quantize(narrowed(model, calibration), input_data_type=tf.int8, output_data_type=tf.int8)
+    return bytes(deduplicate_readonly_buffers(quantised))
 
 
 def without_names(model: bytes) -> bytes:

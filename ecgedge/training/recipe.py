@@ -26,6 +26,7 @@ SETS = ("cinc2017",)
 KINDS = ("adamw", "radam")
 SCHEDULES = ("one-cycle", "steps")
 LOSSES = ("weighted", "published")
+RANGES = ("min-max", "least-error")
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,9 @@ class Recipe:
     """A whole recipe. Of the two augmentations one must be there; ``distillation`` may be left out.
 
     ``inputs`` describe what the net takes (see ``ecgedge.features``); left out: the signal alone. ``start``
-    names a recipe trained before, with the same output folder, whose weights the net starts from.
+    names a recipe trained before, with the same output folder, whose weights the net starts from. ``ranges``
+    is how the exporter chooses the ranges of int8 activations: from least to greatest (``min-max``), or those
+    that round with the ``least-error``.
     """
 
     name: str
@@ -135,6 +138,7 @@ class Recipe:
     distillation: DistillationOptions | None = None
     inputs: list[dict[str, Any]] = field(default_factory=lambda: [{"name": "signal", "kind": "signal"}])
     start: str | None = None
+    ranges: str = "min-max"
 
 
 _TABLES = {
@@ -193,6 +197,7 @@ def _check(recipe: Recipe, where: str) -> None:
         f"[optimiser] kind = {o.kind!r}": (o.kind in KINDS, f"one of {list(KINDS)}"),
         f"[optimiser] schedule = {o.schedule!r}": (o.schedule in SCHEDULES, f"one of {list(SCHEDULES)}"),
         f"[optimiser] loss = {o.loss!r}": (o.loss in LOSSES, f"one of {list(LOSSES)}"),
+        f"ranges = {recipe.ranges!r}": (recipe.ranges in RANGES, f"one of {list(RANGES)}"),
         f"[window] {w}": (
             0 < w.minimum_s < w.length_s and w.hop_s > 0,
             "0 < minimum_s < length_s, hop_s > 0",
