@@ -3,15 +3,16 @@
     python -m export.micro          measure all shipped bundles, and write it into their manifests
     python -m export.micro NAME...  these only
 
-Wide stages are split into more and more groups of channels; the least arena on the way is taken. Every group
-more makes the tensors smaller, but costs operators, which take room too. The figure is for a 64-bit host,
-whose pointers are twice as wide as a microcontroller's: there it is a little less.
+The stage that needs most at once is split into more groups of channels, again and again; the least arena on the
+way is taken, for every group more makes the tensors smaller, but costs operators, which take room too. The
+figure is for a 64-bit host, whose pointers are twice as wide as a microcontroller's: there it is a little less.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -19,27 +20,13 @@ from typing import Any
 from ecgedge.bundle import FOLDER, list_bundles, open_bundle
 from ecgedge.mcu import fitted
 from ecgedge.mcu.narrow import MOST_GROUPS, narrow, stages, unpack
-from ecgedge.mcu.plan import floor, lives
+from ecgedge.mcu.plan import lives
 
-_STEP = 16
 _MOST = 1 << 26
-_PATIENCE = 6
-_TRY = """
+_ASK = """
 import sys
 from tflite_micro.python.tflite_micro import runtime
-model, low, high, step = sys.stdin.buffer.read(), 0, int(sys.argv[1]), int(sys.argv[2])
-def fits(size):
-    try:
-        runtime.Interpreter.from_bytes(model, arena_size=size)
-    except RuntimeError:
-        return False
-    return True
-if not fits(high):
-    sys.exit(1)
-while high - low > step:
-    middle = (low + high) // 2 // step * step
-    low, high = (low, middle) if fits(middle) else (middle, high)
-print(high)
+runtime.Interpreter.from_bytes(sys.stdin.buffer.read(), arena_size=int(sys.argv[1])).print_allocations()
 """
 
 
@@ -56,12 +43,12 @@ def fit(model: bytes) -> dict[str, Any] | None:
         return None
     best: list[int] = []
     least = arena(fitted(model, best))
-    groups, since = best, 0
-    while since < _PATIENCE and (wider := _next(model, groups)) is not None:
-        groups, since = wider, since + 1
+    groups = best
+    while (wider := _next(model, groups)) is not None:
+        groups = wider
         needed = arena(fitted(model, groups))
         if needed < least:
-            best, least, since = groups, needed, 0
+            best, least = groups, needed
     return {"groups": best, "arena_bytes": least, "interpreter": f"tflite-micro {version}, 64 bit"}
 
 
@@ -72,25 +59,36 @@ def arena(model: bytes) -> int:
     ------
     ValueError : the interpreter cannot run the model at all
     """
-    # In a process of its own: what does not fit is told on standard error, a line for every try.
-    words = [sys.executable, "-c", _TRY, str(_MOST), str(_STEP)]
+    # In a process of its own: the interpreter writes what it says straight to the terminal.
+    words = [sys.executable, "-c", _ASK, str(_MOST)]
     done = subprocess.run(words, input=model, capture_output=True, check=False)
-    if done.returncode:
-        raise ValueError(f"tflite-micro cannot run it: {done.stderr.decode(errors='replace')[-500:]}")
-    return int(done.stdout)
+    said = (done.stdout + done.stderr).decode(errors="replace")
+    told = re.search(r"Arena allocation total (\d+) bytes", said)
+    if done.returncode or told is None:
+        raise ValueError(f"tflite-micro cannot run it: {said[-500:]}")
+    return int(told[1])
 
 
 def _next(model: bytes, groups: list[int]) -> list[int] | None:
-    """Split that one stage further which lowers the need most; None where none is left to split."""
-    found = stages(unpack(model))
-    now = [*groups, *[1] * (len(found) - len(groups))]
-    floors = []
-    for number, stage in enumerate(found):
-        more = next((n for n in range(now[number] + 1, MOST_GROUPS + 1) if stage.channels % n == 0), None)
-        if more is not None:
-            tried = [*now[:number], more, *now[number + 1 :]]
-            floors.append((floor(lives(unpack(narrow(model, tried)))), more, tried))
-    return min(floors)[2] if floors else None
+    """Split the stage further in which most is needed at once; None where that is none, or cannot be split."""
+    tensors = lives(unpack(narrow(model, groups)))
+    needed: dict[int, int] = {}
+    for tensor in tensors:
+        for moment in range(tensor.first, tensor.last + 1):
+            needed[moment] = needed.get(moment, 0) + tensor.size
+    peak = max(needed, key=needed.__getitem__)
+    begin = 0  # of what lies behind the stages so far, by operators of the split network
+    end = 0  # the same by operators of the whole one
+    for number, stage in enumerate(stages(unpack(model))):
+        now = groups[number] if number < len(groups) else 1
+        operators = 1 + len(stage.steps)
+        start = begin + stage.expand - end
+        begin, end = start + now * operators + (now > 1), stage.expand + operators
+        if start <= peak < begin:
+            more = next((n for n in range(now + 1, MOST_GROUPS + 1) if stage.channels % n == 0), None)
+            before = [*groups, *[1] * number][:number]
+            return None if more is None else [*before, more, *groups[number + 1 :]]
+    return None
 
 
 def main(names: list[str]) -> int:
