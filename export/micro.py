@@ -3,9 +3,9 @@
     python -m export.micro          measure all shipped bundles, and write it into their manifests
     python -m export.micro NAME...  these only
 
-The stage that needs most at once is split into more groups of channels, again and again; the least arena on the
-way is taken, for every group more makes the tensors smaller, but costs operators, which take room too. The
-figure is for a 64-bit host, whose pointers are twice as wide as a microcontroller's: there it is a little less.
+The stage that needs most at once is split into more groups of channels, again and again; the least arena on
+the way is taken, for every group more makes the tensors smaller, but costs operators, which take room too.
+The figure is for a 64-bit host; a microcontroller's pointers are half as wide, and it takes a little less.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def arena(model: bytes) -> int:
 
 
 def _next(model: bytes, groups: list[int]) -> list[int] | None:
-    """Split the stage further in which most is needed at once; None where that is none, or cannot be split."""
+    """Split the stage further in which most is needed at once; None where there is none to split."""
     tensors = lives(unpack(narrow(model, groups)))
     needed: dict[int, int] = {}
     for tensor in tensors:
