@@ -126,7 +126,7 @@ def scored(net: nn.Module, inner: Scorable, test: Scorable, hop_s: float) -> rep
     }
     for sensitivity in SENSITIVITIES:
         threshold = threshold_at(inner.labels, on_inner, sensitivity)
-        tables = evaluate.tables(test, on_test, threshold, hop_s)
+        tables = evaluate.tables(test, on_test, threshold, hop_s, areas=False)
         del tables["records"]
         out[f"at_{sensitivity}"] = {"threshold_log_odds": round(threshold, 4), **tables}
     return out

@@ -113,12 +113,17 @@ def windows_of(root: Path, plan: recipes.ApcRecipe, split: str, waves: Path | No
     return scorable(load_mitdb(root, names, plan, waves if hard else None), plan)
 
 
-def tables(windows: Scorable, log_odds: Floats, threshold: float, hop_s: float) -> dict[str, Any]:
-    """Figures over all windows, without record 232, by record, and where nothing is to be found."""
+def tables(
+    windows: Scorable, log_odds: Floats, threshold: float, hop_s: float, areas: bool = True
+) -> dict[str, Any]:
+    """Figures over all windows, without record 232, by record, and where nothing is to be found.
+
+    ``areas``: with those that do not depend on the threshold.
+    """
     names, told = np.array(windows.names), log_odds >= threshold
 
     def part(keep: Any) -> dict[str, Any]:
-        row = summary(windows.labels[keep], log_odds[keep], names[keep].tolist())
+        row = summary(windows.labels[keep], log_odds[keep], names[keep].tolist()) if areas else {}
         return row | rates(windows.labels[keep], told[keep])
 
     out = {"all": part(np.ones(names.size, dtype=bool))}
