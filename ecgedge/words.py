@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ecgedge.errors import UsageError
-from ecgedge.messages import UNKNOWN, Person
 
 if TYPE_CHECKING:
+    from ecgedge.messages import Person
     from ecgedge.session import StreamOptions
 
 OLDEST = 130.0
@@ -40,6 +40,8 @@ def person(age: float | None, sex: str | None) -> Person:
         raise UsageError(f"age {age:g}", f"years, 0 to {OLDEST:g}", "Leave it out where it is unknown.")
     if sex not in (None, "f", "m"):
         raise UsageError(f"sex {sex}", "f or m", "Leave it out where it is unknown.")
+    from ecgedge.messages import Person
+
     return Person(age, sex)  # type: ignore[arg-type]  # one of the three by now
 
 
@@ -57,7 +59,7 @@ def stream_options(
     board: str | None = None,
     min_episode: float = 30.0,
     samples: bool = False,
-    person: Person = UNKNOWN,
+    person: Person | None = None,
     attention: bool = False,
     reconnect: bool = True,
 ) -> StreamOptions:
@@ -73,6 +75,7 @@ def stream_options(
     if not (math.isfinite(min_episode) and min_episode >= 0):
         raise UsageError(f"min-episode {min_episode:g}", "a number of seconds, 0 or more")
     speed = pace(speed)
+    from ecgedge.messages import UNKNOWN
     from ecgedge.session import StreamOptions
 
     return StreamOptions(
@@ -88,7 +91,7 @@ def stream_options(
         board=board,
         minimum_episode_s=min_episode,
         samples=samples,
-        person=person,
+        person=person or UNKNOWN,
         attention=attention,
         reconnect=reconnect,
     )

@@ -7,8 +7,6 @@ as frames are equal to the last bit.
 
 from __future__ import annotations
 
-import lzma
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +26,8 @@ from ecgedge.recordings.tables import CsvFile, open_csv
 from ecgedge.recordings.wfdb import Header, Signal, parse_header, read_mat4
 
 if TYPE_CHECKING:
+    import zipfile
+
     from ecgedge.messages import Floats
 
 __all__ = ["Header", "Recording", "Signal", "open_recording", "parse_header", "read_mat4"]
@@ -139,7 +139,9 @@ class _Place:
             if self._archive is None:
                 return Path(name).open("rb")
             return cast(BinaryIO, self._archive.open(name))
-        except (OSError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
+        except (KeyError, NotImplementedError, RuntimeError) as error:
+            raise _unreadable(name, error) from None
+        except _damage() as error:
             raise _unreadable(name, error) from None
 
     def sibling(self, name: str, other: str) -> str:
@@ -154,8 +156,17 @@ def _readable(name: str) -> Iterator[None]:
     """Turn what a damaged disk or archive raises into our own error."""
     try:
         yield
-    except (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
+    except _damage() as error:
         raise _unreadable(name, error) from None
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """What a damaged disk or archive raises; asked for when something was raised, since a recorder, which
+    imports this package too, should not pay for archives."""
+    import lzma
+    import zipfile
+
+    return OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile
 
 
 def _unreadable(name: str, error: Exception) -> RecordingError:

@@ -15,6 +15,7 @@ How each file bears being cut off, as the ``wfdb`` package and the WFDB library 
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, insort_right
 from contextlib import suppress
 from dataclasses import replace
@@ -104,7 +105,7 @@ class AnnotationFile:
         self._disk, self._path = disk, path
         self._encoder = Encoder()
         self._written: list[Annotation] = []
-        self._places: list[int] = []  # of these in the file, bytes
+        self._places = array("q")  # of these in the file, bytes
         self._waiting: list[Annotation] = []
         self._rhythm: list[Annotation] = []
         self._stale = False  # the file holds what it should not, or lacks what belongs further back
@@ -165,7 +166,7 @@ class AnnotationFile:
                 self._file.write(self._size, room)
                 self._size += len(room)
             self._file.write(self._end, data)
-            self._places += accumulate((len(piece) for piece in pieces[:-1]), initial=self._end)
+            self._places.extend(accumulate((len(piece) for piece in pieces[:-1]), initial=self._end))
             self._end += len(data)
             self._written += due
         return False
@@ -178,7 +179,8 @@ class AnnotationFile:
         self._file.close()
         self._file = self._disk.reopen(self._path)
         self._encoder, self._written, self._stale = encoder, annotations, False
-        self._places = list(accumulate((len(piece) for piece in pieces[:-1]), initial=0)) if pieces else []
+        lengths = (len(piece) for piece in pieces[:-1])
+        self._places = array("q", accumulate(lengths, initial=0) if pieces else ())
         self._end, self._size = len(data), len(data) + AHEAD
 
     def sync(self) -> None:

@@ -11,7 +11,6 @@ import math
 import sys
 from collections.abc import Callable
 from functools import cache
-from importlib.resources import files
 from typing import Any, TextIO
 
 from ecgedge.messages import (
@@ -49,6 +48,8 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # json.d
 
 def load_schema() -> Json:
     """Return the JSON Schema (draft 2020-12) that every line satisfies."""
+    from importlib.resources import files
+
     text = files("ecgedge.sinks").joinpath("events.schema.json").read_text(encoding="utf-8")
     schema: Json = json.loads(text)
     return schema
