@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import (
+    ablation_dualnet,
     ablation_efficientecg,
     accuracy,
     af_tables,
@@ -235,6 +236,7 @@ RESULTS = {
     "stream_cost": stream_cost,
     "ectopy": ectopy,
     "ablation_efficientecg": ablation_efficientecg,
+    "ablation_dualnet": ablation_dualnet,
 }
 """Every result file with the benchmark that writes it."""
 
