@@ -89,6 +89,7 @@ def _example(axes: Any, root: Path) -> None:
                 color="#b4142d",
                 weight="bold",
             )
+    axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= high])
     axes.set(xlim=(0, window.seconds), ylim=(low - 0.5 * span, high + 0.12 * span))
     axes.set_xlabel("seconds")
     axes.set_ylabel("mV; below: attention")
