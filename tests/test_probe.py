@@ -250,7 +250,7 @@ def test_mistakes_are_one_line(
 def test_a_board_that_is_five_per_cent_fast_on_a_real_port(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from pty_board import PulledBoard
+    from benchmarks.pulled_board import PulledBoard
 
     board = PulledBoard(tmp_path / "ttyECG", pace=1.05)
     try:

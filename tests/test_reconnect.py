@@ -30,7 +30,7 @@ from ecgedge.ports.serial_port import serial_opener
 if not hasattr(os, "openpty"):
     pytest.skip("needs pseudo-terminals", allow_module_level=True)
 
-from pty_board import RATE_HZ, PulledBoard, value_of
+from benchmarks.pulled_board import RATE_HZ, PulledBoard, value_of
 
 Lines = list[dict[str, Any]]
 

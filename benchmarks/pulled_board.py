@@ -17,7 +17,6 @@ from ecgedge.wire.frames import encode_data, encode_hello
 
 RATE_HZ = 250
 FRAME = 25
-BOARD = Board("pulled board", float(RATE_HZ), 1.0, 16, 1)
 
 
 def value_of(index: int) -> int:
@@ -32,11 +31,15 @@ class PulledBoard:
     ----------
     name : a symbolic link to the pseudo-terminal, as udev makes them
     powered : it has a battery: numbers go on while the cable is out; otherwise they begin at 0 again
-    pace : times real time
+    pace : times the rate that it declares
+    rate_hz : that rate
     """
 
-    def __init__(self, name: Path, *, powered: bool = True, pace: float = 1.0) -> None:
-        self.name, self._powered, self._pace = name, powered, pace
+    def __init__(
+        self, name: Path, *, powered: bool = True, pace: float = 1.0, rate_hz: int = RATE_HZ
+    ) -> None:
+        self.name, self._powered, self._per_s = name, powered, pace * rate_hz
+        self._says = Board("pulled board", float(rate_hz), 1.0, 16, 1)
         self._board: int | None = None
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -80,7 +83,7 @@ class PulledBoard:
     def _run(self) -> None:
         while not self._closing.wait(0.002):
             with self._lock:
-                due = int((time.monotonic() - self._begin_s) * self._pace * RATE_HZ)
+                due = int((time.monotonic() - self._begin_s) * self._per_s)
                 while due - self._index >= FRAME:
                     self._send(self._index)
                     self._index += FRAME
@@ -94,6 +97,6 @@ class PulledBoard:
         counts = np.array([[value_of(k)] for k in range(index, index + FRAME)])
         data = b""
         if index // FRAME % 10 == 0:
-            data = encode_hello(BOARD, boot=self._boot, next_index=index, device_us=0, streaming=True)
+            data = encode_hello(self._says, boot=self._boot, next_index=index, device_us=0, streaming=True)
         with suppress(BlockingIOError, OSError):
             os.write(self._board, data + encode_data(index, index * 4000, counts, 16, 0))
