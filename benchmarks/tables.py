@@ -14,6 +14,7 @@ from benchmarks import (
     accuracy,
     af_tables,
     beats,
+    ecg_sl,
     ectopy,
     mitdb_replay,
     report,
@@ -237,6 +238,7 @@ RESULTS = {
     "ectopy": ectopy,
     "ablation_efficientecg": ablation_efficientecg,
     "ablation_dualnet": ablation_dualnet,
+    "ecg_sl": ecg_sl,
 }
 """Every result file with the benchmark that writes it."""
 
