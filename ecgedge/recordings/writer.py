@@ -16,7 +16,7 @@ How each file bears being cut off, as the ``wfdb`` package and the WFDB library 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, insort_right
+from bisect import bisect_left, bisect_right, insort_right
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -32,6 +32,8 @@ from ecgedge.recordings.disk import Disk
 from ecgedge.recordings.layout import Layout, header_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ecgedge.messages import Floats
 
 AHEAD = 4096
@@ -98,13 +100,51 @@ class SampleFile:
 _by_sample = attrgetter("sample")
 
 
+class _Marks:
+    """Annotations in order of their samples. An hour has thousands, nearly all alike but for the sample: of
+    these only the sample is kept for each."""
+
+    def __init__(self) -> None:
+        self.samples = array("q")
+        self._alike: list[Annotation] = []  # with sample 0; equal ones are one object
+        self._known: dict[Annotation, Annotation] = {}
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __iter__(self) -> Iterator[Annotation]:
+        return (self[k] for k in range(len(self)))
+
+    def __getitem__(self, k: int) -> Annotation:
+        return replace(self._alike[k], sample=self.samples[k])
+
+    def __setitem__(self, k: int, annotation: Annotation) -> None:
+        self.samples[k], self._alike[k] = annotation.sample, self._shared(annotation)
+
+    def insert(self, k: int, annotation: Annotation) -> None:
+        """Put one in front of the k-th."""
+        self.samples.insert(k, annotation.sample)
+        self._alike.insert(k, self._shared(annotation))
+
+    def remove(self, annotation: Annotation) -> None:
+        """Take out one that is there."""
+        k = bisect_left(self.samples, annotation.sample)
+        while self[k] != annotation:
+            k += 1
+        del self.samples[k], self._alike[k]
+
+    def _shared(self, annotation: Annotation) -> Annotation:
+        alike = replace(annotation, sample=0)
+        return self._known.setdefault(alike, alike)
+
+
 class AnnotationFile:
     """An ``.atr`` file that grows, in order of the samples, and can be read at any moment."""
 
     def __init__(self, disk: Disk, path: Path) -> None:
         self._disk, self._path = disk, path
         self._encoder = Encoder()
-        self._written: list[Annotation] = []
+        self._written = _Marks()
         self._places = array("q")  # of these in the file, bytes
         self._waiting: list[Annotation] = []
         self._rhythm: list[Annotation] = []
@@ -120,22 +160,26 @@ class AnnotationFile:
 
     def add(self, annotation: Annotation) -> None:
         """Take one annotation; it is written by the flush that reaches its sample."""
-        if self._written and annotation.sample < self._written[-1].sample:
-            insort_right(self._written, annotation, key=_by_sample)
+        if self._written and annotation.sample < self._written.samples[-1]:
+            self._written.insert(bisect_right(self._written.samples, annotation.sample), annotation)
             self._stale = True
         else:
             insort_right(self._waiting, annotation, key=_by_sample)
 
     def recode(self, sample: int, symbol: str) -> None:
         """Give the beat at a sample another code; nothing happens where there is none."""
-        for marks in (self._waiting, self._written):
-            k = bisect_left(marks, sample, key=_by_sample)
+        for marks, samples in ((self._waiting, None), (self._written, self._written.samples)):
+            k = (
+                bisect_left(marks, sample, key=_by_sample)
+                if samples is None
+                else bisect_left(samples, sample)
+            )
             while k < len(marks) and marks[k].sample == sample and not marks[k].is_beat:
                 k += 1
             if k < len(marks) and marks[k].sample == sample:
                 marks[k] = replace(marks[k], symbol=symbol)
-                if marks is self._written and not self._stale:
-                    at, word = code_word(symbol, sample - (marks[k - 1].sample if k else 0))
+                if samples is not None and not self._stale:
+                    at, word = code_word(symbol, sample - (samples[k - 1] if k else 0))
                     self._file.write(self._places[k] + at, word)
                 return
 
@@ -156,7 +200,8 @@ class AnnotationFile:
         n = next((k for k, a in enumerate(self._waiting) if a.sample > settled), len(self._waiting))
         due, self._waiting = self._waiting[:n], self._waiting[n:]
         if self._stale:
-            self._rebuild([*self._written, *due])
+            self._written_more(due)
+            self._rebuild()
             return True
         pieces = [self._encoder.encode((annotation,)) for annotation in due]
         data = b"".join(pieces)
@@ -168,17 +213,21 @@ class AnnotationFile:
             self._file.write(self._end, data)
             self._places.extend(accumulate((len(piece) for piece in pieces[:-1]), initial=self._end))
             self._end += len(data)
-            self._written += due
+            self._written_more(due)
         return False
 
-    def _rebuild(self, annotations: list[Annotation]) -> None:
+    def _written_more(self, annotations: list[Annotation]) -> None:
+        for annotation in annotations:
+            self._written.insert(len(self._written), annotation)
+
+    def _rebuild(self) -> None:
         encoder = Encoder()
-        pieces = [encoder.encode((annotation,)) for annotation in annotations]
+        pieces = [encoder.encode((annotation,)) for annotation in self._written]
         data = b"".join(pieces)
         self._disk.replace(self._path, data + bytes(AHEAD))
         self._file.close()
         self._file = self._disk.reopen(self._path)
-        self._encoder, self._written, self._stale = encoder, annotations, False
+        self._encoder, self._stale = encoder, False
         lengths = (len(piece) for piece in pieces[:-1])
         self._places = array("q", accumulate(lengths, initial=0) if pieces else ())
         self._end, self._size = len(data), len(data) + AHEAD
