@@ -10,12 +10,14 @@ from pathlib import Path
 
 from benchmarks import (
     ablation_dualnet,
+    ablation_ecg_sl,
     ablation_efficientecg,
     accuracy,
     af_tables,
     beats,
     ecg_sl,
     ectopy,
+    firmware_day,
     mitdb_replay,
     report,
     rhythm_accuracy,
@@ -239,6 +241,8 @@ RESULTS = {
     "ablation_efficientecg": ablation_efficientecg,
     "ablation_dualnet": ablation_dualnet,
     "ecg_sl": ecg_sl,
+    "ablation_ecg_sl": ablation_ecg_sl,
+    "firmware_day": firmware_day,
 }
 """Every result file with the benchmark that writes it."""
 
