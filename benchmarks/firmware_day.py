@@ -81,7 +81,6 @@ def measure(name: str, hours: float, place: Path) -> report.Json:
         "bad_frames": decoder.counters.bad_frames,
         "frames": decoder.counters.frames,
         "bytes": decoder.counters.bytes,
-        "clock_wraps": int(times_us[-1] >> 32),
         "clock_off_us": int(np.abs(times_us - times_us[0] - 4000 * (firsts - firsts[0])).max()),
         "times_real_time": round(hours * 3600 / emulated_s),
     }
@@ -97,7 +96,7 @@ def main() -> None:
             figures[name] = row = measure(name, hours, Path(place))
             print(
                 f"{name}: {hours:g} h, {row['samples']} samples, {row['missing']} missing, {row['wrong']} "
-                f"wrong, {row['bad_frames']} frames damaged, {row['clock_wraps']} wraps of the clock"
+                f"wrong, {row['bad_frames']} frames damaged"
             )
     path = report.write(parser, given, QUESTION, {}, figures)
     print(f"{path.name} written")
