@@ -102,6 +102,11 @@ class Pipeline:
         """Samples taken so far."""
         return self._samples
 
+    @property
+    def sample(self) -> int:
+        """One past the last stream sample so far, gaps included."""
+        return self._at
+
     def counters(self, wire: Counters | None = None) -> Counters:
         """What was read and lost so far; ``wire`` adds the decoder's part."""
         wire = wire or Counters()

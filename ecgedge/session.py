@@ -14,7 +14,19 @@ from ecgedge.errors import EcgedgeError, PortError, UnrecognisedError, UsageErro
 from ecgedge.features import PERSON
 from ecgedge.greeting import Greeting
 from ecgedge.heads import check_models
-from ecgedge.messages import UNKNOWN, Board, Chunk, Message, Person, Record, SampleBlock, Status, Verdict
+from ecgedge.messages import (
+    UNKNOWN,
+    Board,
+    Chunk,
+    Message,
+    Person,
+    Record,
+    SampleBlock,
+    Segment,
+    Status,
+    Verdict,
+)
+from ecgedge.pace import PaceWatch
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports import Port, open_port
 from ecgedge.recordings import Recording, find_lead, open_recording
@@ -181,6 +193,7 @@ class LiveStream:
         self._progress_s: float | None = None  # when that last changed, on the port's clock
         self._connections, self._place, self._trouble = port.connections, port.place, ""
         self._lost_s: float | None = None
+        self._pace = PaceWatch()
         self._wait_s = 0.0  # the first look only tells the time on the port's clock
         self._finished = False
 
@@ -224,6 +237,8 @@ class LiveStream:
         else:
             self._watch_silence(chunk.arrival_s)
         self._take(self._reader.push(chunk))
+        if chunk.data and (text := self._pace.push(chunk.arrival_s, self._pipeline.sample)):
+            self._write([self._pipeline.status(None, text, self._reader.counters)])
         self._meet(chunk.arrival_s)
         return self._pipeline.time_s + self._idle_s(chunk.arrival_s) < self._until_s
 
@@ -324,6 +339,8 @@ class LiveStream:
 
     def _write(self, messages: Iterable[Message]) -> None:
         for message in messages:
+            if isinstance(message, Segment):
+                self._pace.begin(message)
             self._sink.write(message)
 
 

@@ -61,7 +61,7 @@ INTERNAL: dict[str, set[str]] = {
     "pipeline": NOUNS | STAGES | {"frontend", "heads", "accounts", "bundle", "classifier", "wire"},
     "greeting": NOUNS | {"wire"},
     "session": NOUNS
-    | {"greeting", "pipeline", "heads", "bundle", "classifier", "features", "verdict"}
+    | {"greeting", "pace", "pipeline", "heads", "bundle", "classifier", "features", "verdict"}
     | {"ports", "recordings", "wire", "sinks"},
     "sinks": NOUNS | {"recordings"},
     "convert": NOUNS | {"recordings"},
@@ -70,6 +70,7 @@ INTERNAL: dict[str, set[str]] = {
     "explain": NOUNS | {"recordings", "strip", "plot", "frontend", "bundle", "classifier", "verdict"},
     "scoring": NOUNS | {"recordings"},
     "extras": NOUNS,
+    "pace": NOUNS | {"clock"},
     "words": NOUNS | {"session"},
     "probe": NOUNS | {"session"} | STAGES,
     "probe_picture": NOUNS | {"probe"},
