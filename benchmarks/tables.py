@@ -17,11 +17,13 @@ from benchmarks import (
     beats,
     ecg_sl,
     ectopy,
+    faults_stream,
     firmware_day,
     mitdb_replay,
     report,
     rhythm_accuracy,
     stream_cost,
+    where,
 )
 from benchmarks.markdown import interval, percent, prose, share, source, table
 from ecgedge.bundle import open_bundle
@@ -243,6 +245,8 @@ RESULTS = {
     "ecg_sl": ecg_sl,
     "ablation_ecg_sl": ablation_ecg_sl,
     "firmware_day": firmware_day,
+    "faults_stream": faults_stream,
+    "where": where,
 }
 """Every result file with the benchmark that writes it."""
 
