@@ -41,6 +41,8 @@ DEVELOPMENT = {
         "after stepping over beats of odd shape in place of odd height",
         "with the distilled network and the new measure of quality",
         "with efficientecg-xs beside it",
+        "in a trial of evaluate on DS1",
+        "with dualnet-s beside it and beats told sooner",
     ],
     "note": (
         "The idea of leaving odd beats out, first by height, then by shape, came from seeing record 200, and "

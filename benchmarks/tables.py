@@ -17,9 +17,14 @@ from benchmarks import (
     beats,
     ecg_sl,
     ectopy,
+    ectopy_tables,
+    faults,
     faults_stream,
     firmware_day,
     mitdb_replay,
+    operations,
+    peer_tables,
+    peers,
     report,
     rhythm_accuracy,
     stream_cost,
@@ -217,8 +222,10 @@ def speed() -> list[str]:
     start += f"; up to {figures['first_sample_cpu_s']['median']:.2f} s of processor time"
     rows = [row for form in stream_cost.FORMS for row in form_rows(figures, form)]
     rows.append(["start to first line of JSON", start, limit(figures, "first_sample_s", " s")])
-    rows.append(["int8 model", f"{figures['reached']['model_kb']:.0f} kB", limit(figures, "model_kb", " kB")])
-    rows.append(["all files of the bundle", f"{sum(sizes.values()) / 1000:.0f} kB", "-"])
+    rows.append(
+        ["int8 models", f"{figures['reached']['model_kb']:.0f} kB", limit(figures, "model_kb", " kB")]
+    )
+    rows.append(["all files of the bundles", f"{sum(sizes.values()) / 1000:.0f} kB", "-"])
     rows += af_tables.delays(report.read("accuracy"))
     rows += [[f"`import {name}`", f"{middle(run, 2)} s", "-"] for name, run in figures["import_s"].items()]
     text = (
@@ -233,7 +240,17 @@ def speed() -> list[str]:
     return [*prose(text), "", *table(["", "measured", "target"], rows), "", *source(result)]
 
 
-SECTIONS: dict[str, Callable[[], list[str]]] = {"accuracy": rhythm, "beats": heartbeats, "speed": speed}
+SECTIONS: dict[str, Callable[[], list[str]]] = {
+    "accuracy": rhythm,
+    "beats": heartbeats,
+    "ectopy": ectopy_tables.premature,
+    "speed": speed,
+    "peers": peer_tables.peers,
+    "operations": peer_tables.operations,
+    "ecg_sl": lambda: ecg_sl.lines(report.read("ecg_sl")),
+    "ablation_efficientecg": lambda: ablation_efficientecg.lines(report.read("ablation_efficientecg")),
+    "ablation_dualnet": lambda: ablation_dualnet.lines(report.read("ablation_dualnet")),
+}
 RESULTS = {
     "accuracy": accuracy,
     "mitdb_replay": mitdb_replay,
@@ -247,6 +264,9 @@ RESULTS = {
     "firmware_day": firmware_day,
     "faults_stream": faults_stream,
     "where": where,
+    "faults": faults,
+    "peers": peers,
+    "operations": operations,
 }
 """Every result file with the benchmark that writes it."""
 
