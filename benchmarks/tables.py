@@ -216,8 +216,8 @@ def form_rows(figures: report.Json, form: str) -> list[list[str]]:
 
 def speed() -> list[str]:
     """Speed, memory and start of a stream, beside their targets."""
-    result = report.read("stream_cost")
-    figures = result["figures"]
+    result, scored = report.read("stream_cost"), report.read("accuracy")
+    figures, together = result["figures"], list(scored["models"])
     sizes = figures["bundle_bytes"]
     start = f"{middle(figures['first_sample_s'], 2)} s"
     start += f"; up to {figures['first_sample_cpu_s']['median']:.2f} s of processor time"
@@ -227,7 +227,7 @@ def speed() -> list[str]:
         ["int8 models", f"{figures['reached']['model_kb']:.0f} kB", limit(figures, "model_kb", " kB")]
     )
     rows.append(["all files of the bundles", f"{sum(sizes.values()) / 1000:.0f} kB", "-"])
-    rows += af_tables.delays(report.read("accuracy"))
+    rows += af_tables.delays(scored)
     rows += [[f"`import {name}`", f"{middle(run, 2)} s", "-"] for name, run in figures["import_s"].items()]
     text = (
         f"`{stream_cost.STREAM}`: the whole command from start to end, the simulated board in the same "
@@ -236,7 +236,8 @@ def speed() -> list[str]:
         "signal, so the first decoded sample came before it. The load average was "
         f"{result['machine']['load_average']:g} at the end: where other programs compete for the cores, "
         "processor time says more than time on the clock. The delays are those of all windows of MIT-BIH in "
-        "`benchmarks.accuracy`, signal coming in pieces of 0.2 s."
+        f"`benchmarks.accuracy`, signal coming in pieces of 0.2 s, {len(together)} rhythm models at once "
+        f"({', '.join(together)}), at a load average of {scored['machine']['load_average']:g}."
     )
     return [*prose(text), "", *table(["", "measured", "target"], rows), "", *source(result)]
 

@@ -46,6 +46,12 @@ def test_every_flag_that_readme_names_exists() -> None:
         ["compare"],
         ["data", "fetch"],
         ["data", "pack"],
+        ["explain"],
+        ["bench"],
+        ["probe"],
+        ["config", "show"],
+        ["firmware", "flash"],
+        ["models", "export"],
         [],
     ):
         done = subprocess.run(
