@@ -29,6 +29,7 @@ from benchmarks import (
     report,
     rhythm_accuracy,
     stream_cost,
+    week,
     where,
 )
 from benchmarks.markdown import interval, percent, prose, share, source, table
@@ -266,6 +267,7 @@ RESULTS = {
     "firmware_day": firmware_day,
     "faults_stream": faults_stream,
     "where": where,
+    "week": week,
     "instructions": instructions,
     "faults": faults,
     "peers": peers,

@@ -29,7 +29,7 @@ from ecgedge.session import open_models
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(tables.RESULTS)
-NOT_RUN_YET = {"folds", "danet"}  # trains nets for hours
+NOT_RUN_YET = {"folds", "danet", "fuzz"}  # takes hours
 FEW = 20
 
 
