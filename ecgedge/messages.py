@@ -68,8 +68,9 @@ class SampleBlock:
     device_us: int | None = None
     """Sender's clock at the first sample, microseconds, unwrapped; None where the layout has none."""
     estimated: bool = False
-    """True where the jump in front of this block is no exact loss: damage stood there that looked like so many
-    samples, or the sender's short count may have wrapped in a pause, and only arrival times tell how often."""
+    """True where the jump in front of this block is no exact loss: damage stood there that looked like so
+    many samples, or the sender's short count may have wrapped in a pause, and only arrival times tell how
+    often."""
 
     @property
     def n(self) -> int:
