@@ -18,6 +18,7 @@ import sys
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -184,13 +185,20 @@ class EmulatedPi:
         filled = {name for name, _ in self._userland.filled}
         wanted = [r for r in requirements(wheel, self._userland.machine, version) if r.name not in filled]
         apart = [str(r) for r in wanted if r.name in self._userland.apart]
-        rest = [str(r) for r in wanted if r.name not in self._userland.apart]
+        rest = [_as_here(r) for r in wanted if r.name not in self._userland.apart]
         options = install_options(self._userland.machine, version)
         self._pip(*options, *rest)
         self._pip(*options, "--no-deps", wheel, *apart)
 
     def _pip(self, *words: str | Path) -> None:
         run(sys.executable, "-m", "pip", "install", "-q", "--upgrade", "--target", self._site, *words)
+
+
+def _as_here(requirement: Requirement) -> str:
+    """The interpreter in the version of this machine: kernels of another one may round differently."""
+    if requirement.name != "ai-edge-litert":
+        return str(requirement)
+    return f"ai-edge-litert=={metadata.version('ai-edge-litert')}"
 
 
 def install_options(machine: str, version: str) -> list[str]:
@@ -204,10 +212,10 @@ def requirements(wheel: Path, machine: str, version: str) -> list[Requirement]:
     """What a wheel requires on a machine, its markers judged for that machine and not for this one."""
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        metadata = email.message_from_string(archive.read(name).decode())
+        told = email.message_from_string(archive.read(name).decode())
     there = {"platform_machine": machine, "python_version": version, "sys_platform": "linux", "extra": ""}
     out = []
-    for line in metadata.get_all("Requires-Dist", []):
+    for line in told.get_all("Requires-Dist", []):
         requirement = Requirement(line)
         if requirement.marker is None or requirement.marker.evaluate(there):
             requirement.marker = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -29,10 +30,12 @@ from emulated_pi import (
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 HERE = Path(__file__).parent
-MOST_STEPS = {"aarch64": 1, "armv7l": 6}
-"""By how many steps an int8 output may differ from this machine's: on 64 bits by one where a value in between
-lies on the edge of two steps (1 of 320 outputs did), never on the golden window. On 32 bits there is only the
-older tflite-runtime, whose kernels round differently in every layer."""
+MOST_STEPS = {"aarch64": 1, "armv7l": 8}
+"""By how many of 256 steps a logit may differ from this machine's: on 64 bits by one where a value in between
+lies on the edge of two steps, never on the golden window. On 32 bits there is only the older tflite-runtime,
+whose kernels round differently in every layer: up to six were seen."""
+ATTENTION_STEPS = {"aarch64": 1, "armv7l": 24}
+"""The same for outputs that decide nothing; up to 17 were seen."""
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +79,17 @@ def test_int8_outputs_are_those_of_this_machine(pi: EmulatedPi, name: str, tmp_p
     script = HERE / "pi_outputs.py"
     output(pi.words(script, tmp_path / "there.npz"), tmp_path)
     output(ours(script, tmp_path / "here.npz"), tmp_path)
-    there, here = np.load(tmp_path / "there.npz"), np.load(tmp_path / "here.npz")
-    assert set(there.files) == set(here.files)
-    for key in here.files:
+    there, here = (dict(np.load(io.BytesIO((tmp_path / f"{n}.npz").read_bytes()))) for n in ("there", "here"))
+    assert set(there) == set(here)
+    for key in here:
         bundle, tensor, variation = key.split()
         steps = np.abs(here[key].astype(int) - there[key])
-        exact = name == "aarch64" and variation == "0"  # the golden window itself
-        assert steps.max() <= (0 if exact else MOST_STEPS[name]), key
         manifest = open_bundle(bundle).manifest
-        if tensor == next(e["name"] for e in manifest["outputs"] if e["kind"] == "logits"):
+        decides = tensor == next(e["name"] for e in manifest["outputs"] if e["kind"] == "logits")
+        exact = name == "aarch64" and variation == "0"  # the golden window itself
+        most = 0 if exact else (MOST_STEPS if decides else ATTENTION_STEPS)[name]
+        assert steps.max() <= most, key
+        if decides:
             rows = [values.reshape(-1, len(manifest["classes"])) for values in (here[key], there[key])]
             best = rows[0].max(axis=1)
             chosen = rows[0][np.arange(len(best)), rows[1].argmax(axis=1)]
