@@ -109,7 +109,9 @@ def ignored(models: Iterable[str], person: Person) -> str:
     """
     told = {word for word in PERSON if getattr(person, word) is not None}
     left: dict[str, list[str]] = {}
-    for bundle in map(open_bundle, rhythm_models(models) if told else ()):
+    for bundle in map(open_bundle, models if told else ()):
+        if bundle.task != "rhythm":
+            continue
         asked = {entry["kind"] for entry in bundle.manifest["inputs"]}
         if told - asked:
             left[bundle.name] = sorted(told - asked)
