@@ -21,11 +21,10 @@ from pathlib import Path
 from benchmarks import af_mitdb, pictures, report, rhythm_accuracy
 from benchmarks.heard import letter, listen
 from benchmarks.outcomes import AF, NONE, OUT, curves, outcomes
-from ecgedge.classifier import Classifier
+from ecgedge.classifier import Classifier, open_models
 from ecgedge.datasets.archive import data_root
 from ecgedge.datasets.catalogue import open_set
 from ecgedge.recordings import open_recording
-from ecgedge.session import open_models
 
 QUESTION = "How right is what is said about the rhythm, on records that took no part in training?"
 DEVELOPMENT = {

@@ -34,7 +34,8 @@ from benchmarks import report
 from benchmarks.beats import read_lead
 from benchmarks.outcomes import draws, percentiles
 from ecgedge.bundle import list_bundles
-from ecgedge.classifier import Classifier
+from ecgedge.classifier import Classifier, open_models
+from ecgedge.classify import classify
 from ecgedge.coverage import UNREADABLE, Coverage, ground, overlap
 from ecgedge.datasets import nstdb
 from ecgedge.datasets.archive import data_root
@@ -44,7 +45,6 @@ from ecgedge.messages import Beat, BeatClass, Board, Ectopic, SampleBlock, Verdi
 from ecgedge.recordings import Recording
 from ecgedge.recordings.annotations import Annotation, read_annotations
 from ecgedge.scoring.beats import BeatCounts, compare_beats
-from ecgedge.session import classify, open_models
 from ecgedge.sinks.labels import BEAT, CODES, FUSION
 
 Floats = npt.NDArray[np.float64]

@@ -9,9 +9,9 @@ from typing import cast
 
 from benchmarks.outcomes import AF, NONE, SILENT
 from ecgedge.classifier import Classifier
+from ecgedge.classify import classify
 from ecgedge.messages import Beat, Board, Episode, Message, Record, SampleBlock, Verdict
 from ecgedge.recordings import Recording
-from ecgedge.session import classify
 from ecgedge.sinks import Sink
 from ecgedge.verdict import AF as CLASS
 from ecgedge.verdict import INCONCLUSIVE

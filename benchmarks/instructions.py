@@ -15,14 +15,14 @@ import sys
 import tempfile
 
 from benchmarks import report
-from ecgedge.cli import DEFAULT_MODELS
 from ecgedge.errors import EcgedgeError
+from ecgedge.words import DEFAULT_MODELS
 
 QUESTION = "How many machine instructions does a second of stream take?"
 SHORT_S, LONG_S = 60.0, 120.0
 _CODE = """
 from benchmarks.where import chunks, play
-from ecgedge.session import open_models
+from ecgedge.classifier import open_models
 play(chunks({seconds}), open_models({models}))
 """
 

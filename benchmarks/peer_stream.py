@@ -16,14 +16,14 @@ from benchmarks import report
 from ecgedge.bench import stream_cost
 from ecgedge.bundle import open_bundle
 from ecgedge.ports.patient import SimulatedPatient
-from ecgedge.session import DEFAULT_MODELS
+from ecgedge.words import DEFAULT_MODELS
 
 WINDOW_S, HOP_S = 10.0, 1.0
 """Ten seconds, processed again every second: how monitors built around ``ecg_process`` work."""
 LIVE_S = 300.0
 _LOADED = {
     "LiteRT, int8 bundles": """
-from ecgedge.session import open_models
+from ecgedge.classifier import open_models
 models = open_models(NAMES)
 for model in models:
     model.raw({e["name"]: np.zeros(e["shape"], np.int8) for e in model.bundle.manifest["inputs"]})

@@ -14,7 +14,7 @@ from benchmarks import peer_beats, peer_nets, peer_stream, report
 from ecgedge.bundle import open_bundle
 from ecgedge.datasets.archive import data_root
 from ecgedge.errors import MissingExtraError
-from ecgedge.session import DEFAULT_MODELS
+from ecgedge.words import DEFAULT_MODELS
 from export.quiet import quiet
 from export.to_onnx import to_onnx
 

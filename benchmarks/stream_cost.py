@@ -18,8 +18,8 @@ from statistics import median
 
 from benchmarks import report
 from ecgedge.bundle import FOLDER
-from ecgedge.cli import DEFAULT_MODELS
 from ecgedge.errors import EcgedgeError
+from ecgedge.words import DEFAULT_MODELS
 
 QUESTION = "What does a stream cost: times real time, memory, time to the first sample?"
 DEMO_RATE_HZ = 250

@@ -34,7 +34,7 @@ from benchmarks import (
 )
 from benchmarks.markdown import interval, percent, prose, share, source, table
 from ecgedge.bundle import open_bundle
-from ecgedge.session import DEFAULT_MODELS
+from ecgedge.words import DEFAULT_MODELS
 
 README = Path(__file__).parents[1] / "README.md"
 DEFAULT = DEFAULT_MODELS[0]

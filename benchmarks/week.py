@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import report
-from ecgedge.cli import DEFAULT_MODELS
 from ecgedge.errors import EcgedgeError
+from ecgedge.words import DEFAULT_MODELS
 
 QUESTION = "Does a stream last for a week: memory, cost of every hour, every sample accounted for?"
 DEMO_RATE_HZ = 250

@@ -15,14 +15,13 @@ from pathlib import Path
 
 import ecgedge
 from benchmarks import report
-from ecgedge.classifier import Classifier
-from ecgedge.cli import DEFAULT_MODELS
+from ecgedge.classifier import Classifier, open_models
 from ecgedge.messages import Chunk
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports.framed import FramesVoice
 from ecgedge.ports.sources import PatientSource
-from ecgedge.session import open_models
 from ecgedge.wire import make_reader
+from ecgedge.words import DEFAULT_MODELS
 
 QUESTION = "Where does the time of a stream go, room by room?"
 SECONDS = 3600.0

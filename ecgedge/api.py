@@ -72,11 +72,9 @@ def open_stream(
     """
     if record is not None and Path(record).exists() and not Path(record).is_dir():
         raise UsageError(f"record {record}", "a folder, or a name for a new one")
-    from ecgedge.session import DEFAULT_MODELS
-
     options = words.stream_options(
         port,
-        (model,) if isinstance(model, str) else model or DEFAULT_MODELS,
+        (model,) if isinstance(model, str) else model or words.DEFAULT_MODELS,
         baud=baud,
         protocol=protocol,
         duration=duration,

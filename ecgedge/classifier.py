@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgedge.errors import BundleError
+from ecgedge.bundle import Bundle, open_bundle
+from ecgedge.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ecgedge.bundle import Bundle
     from ecgedge.messages import Floats, Signal32
 
 
@@ -145,3 +145,22 @@ def _match(
             raise BundleError(f"{where} has scale {scale}", f"int8 with {entry['scale']} as in the manifest")
         out[entry["name"]] = (int(detail["index"]), entry)
     return out
+
+
+def open_models(names: Iterable[str]) -> tuple[Classifier, ...]:
+    """Open bundles by name or path, each once.
+
+    Raises
+    ------
+    BundleError
+        If one cannot be opened.
+    UsageError
+        If two that differ bear the same name, by which everything that follows tells them apart.
+    """
+    opened: dict[str, Bundle] = {}
+    for name in names:
+        bundle = open_bundle(name)
+        known = opened.setdefault(bundle.name, bundle)
+        if known != bundle:
+            raise UsageError(f"two different models named {bundle.name!r}", "one, or two of different names")
+    return tuple(Classifier(bundle) for bundle in opened.values())

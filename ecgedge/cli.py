@@ -44,7 +44,6 @@ EPILOG = (
     "5 recording (classify: at least one file); 6 data set; 7 missing extra; 8 bytes arrived that no "
     "protocol explains. Not a medical device."
 )
-DEFAULT_MODELS = ("efficientecg-s", "ecg-sl")
 _OUTPUT_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
@@ -92,7 +91,7 @@ def root(
 ModelOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--model", metavar="NAME|PATH", help=f"Model bundle; repeatable. [{', '.join(DEFAULT_MODELS)}]"
+        "--model", metavar="NAME|PATH", help=f"Model bundle; repeatable. [{', '.join(words.DEFAULT_MODELS)}]"
     ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="Lines for people, or JSON lines.")]
@@ -121,10 +120,8 @@ AttentionOption = Annotated[
 
 def _person(age: float | None, sex: str | None, models: tuple[str, ...]) -> Person:
     """Read ``--age`` and ``--sex``; say in one line which model makes no use of them."""
-    from ecgedge.session import ignored
-
     person = words.person(age, sex)
-    if said := ignored(models, person):
+    if said := words.ignored(models, person):
         _say(said)
     return person
 
@@ -184,7 +181,7 @@ def stream(
     from ecgedge.session import run_stream
     from ecgedge.sinks.choice import stream_sink
 
-    models = tuple(model or DEFAULT_MODELS)
+    models = tuple(model or words.DEFAULT_MODELS)
     options = words.stream_options(
         port,
         models,
@@ -231,11 +228,11 @@ def classify(
 ) -> None:
     """Classify recordings, by the same code as the stream."""
     words.positive("fs", fs)
-    from ecgedge.session import classify_files, rhythm_models
+    from ecgedge.classify import classify_files
     from ecgedge.sinks.choice import record_sink
 
-    models = tuple(model or DEFAULT_MODELS)
-    if annotations is not None and len(rhythm_models(models)) > 1:
+    models = tuple(model or words.DEFAULT_MODELS)
+    if annotations is not None and len(words.rhythm_models(models)) > 1:
         raise UsageError("--annotations with several rhythm models", "one of them")
     person = _person(age, sex, models)
     sinks = record_sink(format_ is Format.jsonl, annotations)

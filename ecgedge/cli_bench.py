@@ -34,7 +34,7 @@ def bench(
 ) -> None:
     """Measure what models and stream cost on this machine: time, memory, energy."""
     from ecgedge.bench import ratios, run
-    from ecgedge.session import DEFAULT_MODELS
+    from ecgedge.words import DEFAULT_MODELS
 
     old = None if compare is None else _read(compare)
     result = run(tuple(model or DEFAULT_MODELS), threads, seconds)

@@ -1,42 +1,36 @@
-"""Sessions: a port's bytes, or files, through the pipeline into a sink. The loop that the CLI starts."""
+"""A session: a port's bytes through the pipeline into a sink. The loop that the CLI starts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ecgedge.bundle import Bundle, open_bundle
-from ecgedge.classifier import Classifier
-from ecgedge.errors import EcgedgeError, PortError, UnrecognisedError, UsageError
-from ecgedge.features import PERSON
+from ecgedge.classifier import open_models
+from ecgedge.errors import PortError, UnrecognisedError, UsageError
 from ecgedge.greeting import Greeting
-from ecgedge.heads import check_models
 from ecgedge.messages import (
     UNKNOWN,
     Board,
     Chunk,
     Message,
     Person,
-    Record,
     SampleBlock,
     Segment,
     Status,
-    Verdict,
 )
 from ecgedge.pace import PaceWatch
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports import Port, open_port
-from ecgedge.recordings import Recording, find_lead, open_recording
-from ecgedge.verdict import INCONCLUSIVE
+from ecgedge.recordings import find_lead
 from ecgedge.wire import make_reader, usual_rates
+from ecgedge.words import DEFAULT_MODELS
 
 if TYPE_CHECKING:
     from ecgedge.sinks import Sink
 
-DEFAULT_MODELS = ("efficientecg-s", "ecg-sl")
 WAIT_S = 0.2
 """Longest wait for bytes."""
 SILENCE_S = 3.0
@@ -67,55 +61,6 @@ class StreamOptions:
     """Tell what a model of APC windows looked at."""
     reconnect: bool = True
     """Wait for a port that was lost; False: its loss ends the stream."""
-
-
-def open_models(names: Iterable[str]) -> tuple[Classifier, ...]:
-    """Open bundles by name or path, each once.
-
-    Raises
-    ------
-    BundleError
-        If one cannot be opened.
-    UsageError
-        If two that differ bear the same name, by which everything that follows tells them apart.
-    """
-    opened: dict[str, Bundle] = {}
-    for name in names:
-        bundle = open_bundle(name)
-        known = opened.setdefault(bundle.name, bundle)
-        if known != bundle:
-            raise UsageError(f"two different models named {bundle.name!r}", "one, or two of different names")
-    return tuple(Classifier(bundle) for bundle in opened.values())
-
-
-def rhythm_models(models: Iterable[str]) -> list[str]:
-    """Names of those of the models that judge the rhythm.
-
-    Raises
-    ------
-    BundleError
-        If a model cannot be opened.
-    """
-    return sorted({bundle.name for bundle in map(open_bundle, models) if bundle.task == "rhythm"})
-
-
-def ignored(models: Iterable[str], person: Person) -> str:
-    """Which rhythm models do not ask for what was told of the person, in words; empty where there is none.
-
-    Raises
-    ------
-    BundleError
-        If a model cannot be opened.
-    """
-    told = {word for word in PERSON if getattr(person, word) is not None}
-    left: dict[str, list[str]] = {}
-    for bundle in map(open_bundle, models if told else ()):
-        if bundle.task != "rhythm":
-            continue
-        asked = {entry["kind"] for entry in bundle.manifest["inputs"]}
-        if told - asked:
-            left[bundle.name] = sorted(told - asked)
-    return "; ".join(f"{name} makes no use of {' and '.join(words)}" for name, words in left.items())
 
 
 def run_stream(options: StreamOptions, sink: Sink) -> None:
@@ -360,77 +305,3 @@ def _named_lead(board: Board, lead: str) -> int:
     if not board.lead_names:
         raise UsageError(f"lead {lead!r}", "a number from 0", f"{board.name}: these leads have no names.")
     return find_lead(board.lead_names, lead, board.name)
-
-
-def classify_files(
-    paths: Iterable[str],
-    *,
-    models: tuple[str, ...] = DEFAULT_MODELS,
-    fs: float | None = None,
-    lead: str | None = None,
-    minimum_episode_s: float = 30.0,
-    person: Person = UNKNOWN,
-    attention: bool = False,
-    sink: Sink,
-) -> int:
-    """Classify recordings one after another with the stream's own code; models are opened once.
-
-    Returns the number of files that could not be read; each is told through ``sink.problem``.
-
-    Raises
-    ------
-    BundleError
-        If a model cannot be opened.
-    UsageError
-        If the models do not go together.
-    """
-    classifiers = open_models(models)
-    check_models(classifiers, attention)
-    failed = 0
-    for path in paths:
-        try:
-            recording = open_recording(path, fs, lead)
-            for message in classify(recording, path, classifiers, minimum_episode_s, person, attention):
-                sink.write(message)
-        except EcgedgeError as error:
-            failed += 1
-            sink.problem(str(error))
-    return failed
-
-
-def classify(
-    recording: Recording,
-    path: str,
-    classifiers: tuple[Classifier, ...],
-    minimum_episode_s: float = 30.0,
-    person: Person = UNKNOWN,
-    attention: bool = False,
-) -> Iterator[Message]:
-    """All messages of one recording, a Record for each rhythm model at the end."""
-    pipeline = Pipeline(classifiers, minimum_episode_s=minimum_episode_s, person=person, attention=attention)
-    verdicts: list[Verdict] = []
-
-    def kept(messages: list[Message]) -> list[Message]:
-        verdicts.extend(m for m in messages if isinstance(m, Verdict) and not m.scores.provisional)
-        return messages
-
-    yield from kept(pipeline.push(recording.board))
-    for block in recording.blocks():
-        yield from kept(pipeline.push(block))
-    yield from kept(pipeline.finish())
-    for classifier in (c for c in classifiers if c.bundle.task == "rhythm"):
-        mine = [v for v in verdicts if v.scores.model == classifier.bundle.name]
-        yield _record(path, classifier, mine, pipeline.time_s)
-
-
-def _record(path: str, classifier: Classifier, verdicts: list[Verdict], seconds: float) -> Record:
-    """Mean of the scores over windows; the words of the best class, unless most windows told nothing."""
-    bundle = classifier.bundle
-    n = len(verdicts)
-    if not n:
-        return Record(path, bundle.name, None, INCONCLUSIVE, {}, seconds, 1.0, 0)
-    scores = {c: sum(v.scores.scores[c] for v in verdicts) / n for c in bundle.classes}
-    label = max(scores, key=scores.__getitem__)
-    silent = sum(v.verdict == INCONCLUSIVE for v in verdicts) / n
-    said = INCONCLUSIVE if silent > 0.5 or label == "~" else bundle.manifest["words"][label]
-    return Record(path, bundle.name, label, said, scores, seconds, silent, n)

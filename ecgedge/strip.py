@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecgedge.classifier import open_models
+from ecgedge.classify import classify
 from ecgedge.errors import UsageError
 from ecgedge.messages import Beat, BeatClass, Ectopic, EctopicRun, Episode, Gap, Verdict
 from ecgedge.recordings import Recording, open_recording
-from ecgedge.session import DEFAULT_MODELS, classify, open_models
+from ecgedge.words import DEFAULT_MODELS
 
 if TYPE_CHECKING:
     from ecgedge.messages import Floats

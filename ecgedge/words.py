@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ecgedge.errors import UsageError
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from ecgedge.messages import Person
     from ecgedge.session import StreamOptions
 
+DEFAULT_MODELS = ("efficientecg-s", "ecg-sl")
+"""The models of a command that names none: one of the rhythm, one of the beats."""
 OLDEST = 130.0
 
 
@@ -95,3 +97,38 @@ def stream_options(
         attention=attention,
         reconnect=reconnect,
     )
+
+
+def rhythm_models(models: Iterable[str]) -> list[str]:
+    """Names of those of the models that judge the rhythm.
+
+    Raises
+    ------
+    BundleError
+        If a model cannot be opened.
+    """
+    from ecgedge.bundle import open_bundle
+
+    return sorted({bundle.name for bundle in map(open_bundle, models) if bundle.task == "rhythm"})
+
+
+def ignored(models: Iterable[str], person: Person) -> str:
+    """Which rhythm models do not ask for what was told of the person, in words; empty where there is none.
+
+    Raises
+    ------
+    BundleError
+        If a model cannot be opened.
+    """
+    from ecgedge.bundle import open_bundle
+    from ecgedge.features import PERSON
+
+    told = {word for word in PERSON if getattr(person, word) is not None}
+    left: dict[str, list[str]] = {}
+    for bundle in map(open_bundle, models if told else ()):
+        if bundle.task != "rhythm":
+            continue
+        asked = {entry["kind"] for entry in bundle.manifest["inputs"]}
+        if told - asked:
+            left[bundle.name] = sorted(told - asked)
+    return "; ".join(f"{name} makes no use of {' and '.join(words)}" for name, words in left.items())

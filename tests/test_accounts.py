@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ecgedge.classifier import open_models
 from ecgedge.messages import Board, Episode, Hrv, Message, Period, SampleBlock, Status
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports.patient import RATE_HZ, SimulatedPatient
-from ecgedge.session import open_models
 
 SECONDS = 1000
 BOARD = Board("b", RATE_HZ, 0.5, 16)

@@ -21,10 +21,11 @@ import pytest
 
 from benchmarks import accuracy, af_mitdb, outcomes, pictures, report, tables
 from benchmarks.heard import Heard, Paced, listen
+from ecgedge.classifier import open_models
+from ecgedge.classify import classify
 from ecgedge.datasets.archive import Archive
 from ecgedge.messages import Episode, Scores, Verdict
 from ecgedge.recordings import open_recording
-from ecgedge.session import classify, open_models
 
 RESULT = report.read("accuracy")
 MITDB = RESULT["figures"]["mitdb"]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import cli, session
+from ecgedge import cli, session, words
 from ecgedge.beat_features import MOST_LOG, age_row, p_waves, rr_series, sex_row
+from ecgedge.classify import classify_files
 from ecgedge.errors import BundleError, UsageError
 from ecgedge.features import check_input, check_kind, make_inputs, tensor_shape
 from ecgedge.frontend import Consumer, Frontend, Prepared
@@ -346,8 +347,8 @@ def test_a_model_that_makes_no_use_of_it_is_named_in_one_line(capsys: pytest.Cap
 
 
 def test_what_is_not_told_is_not_missed() -> None:
-    assert session.ignored(["efficientecg-s"], UNKNOWN) == ""
-    assert session.ignored(["efficientecg-s"], Person(sex="m")) == "efficientecg-s makes no use of sex"
+    assert words.ignored(["efficientecg-s"], UNKNOWN) == ""
+    assert words.ignored(["efficientecg-s"], Person(sex="m")) == "efficientecg-s makes no use of sex"
 
 
 def test_both_commands_hand_the_person_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -363,9 +364,10 @@ def test_both_commands_hand_the_person_on(monkeypatch: pytest.MonkeyPatch, tmp_p
         def problem(self, text: str) -> None: ...
 
     monkeypatch.setattr(session, "Pipeline", pipeline)
+    monkeypatch.setattr("ecgedge.classify.Pipeline", pipeline)
     person, sink = Person(50, "m"), Sink()
     with pytest.raises(UsageError, match="enough"):
         session.run_stream(session.StreamOptions("demo", person=person), sink)  # type: ignore[arg-type]
     (tmp_path / "a.csv").write_text("ecg\n" + "0.1\n" * 100)
-    assert session.classify_files([str(tmp_path / "a.csv")], fs=100.0, person=person, sink=sink) == 1  # type: ignore[arg-type]
+    assert classify_files([str(tmp_path / "a.csv")], fs=100.0, person=person, sink=sink) == 1  # type: ignore[arg-type]
     assert asked == [person, person]

@@ -22,10 +22,10 @@ import pytest
 
 from benchmarks import mitdb_replay, report, rhythm_accuracy, stream_cost, tables
 from ecgedge.bundle import FOLDER, list_bundles, open_bundle
+from ecgedge.classifier import open_models
 from ecgedge.datasets.archive import Archive
 from ecgedge.datasets.cinc2017 import CLASSES, published_split
 from ecgedge.errors import EcgedgeError
-from ecgedge.session import open_models
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(tables.RESULTS)

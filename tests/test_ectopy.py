@@ -11,6 +11,7 @@ import pytest
 from stand_ins import BeatRules, Looker
 
 from ecgedge.accounts import Accounts
+from ecgedge.classifier import open_models
 from ecgedge.coverage import Coverage, ground, uncovered
 from ecgedge.ectopy import Ectopy
 from ecgedge.errors import UsageError
@@ -32,7 +33,6 @@ from ecgedge.messages import (
 )
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports.patient import RATE_HZ, SimulatedPatient
-from ecgedge.session import open_models
 
 RATE = 250.0
 LEAST = {"S": 0.5, "V": 0.5}

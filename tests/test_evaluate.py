@@ -25,11 +25,11 @@ from torchmetrics.functional.classification import (
 from ecgedge import cli
 from ecgedge.bundle import open_bundle
 from ecgedge.classifier import Classifier
+from ecgedge.classify import classify
 from ecgedge.datasets import cinc2017
 from ecgedge.errors import DataError, UsageError
 from ecgedge.messages import Board, Message, Record, SampleBlock
 from ecgedge.recordings import Recording
-from ecgedge.session import classify
 from ecgedge.training import checkpoint, compare, evaluate, metrics, run, scored_sets
 from ecgedge.training import recipe as recipes
 from ecgedge.training.model import open_model

@@ -61,17 +61,18 @@ INTERNAL: dict[str, set[str]] = {
     "pipeline": NOUNS | STAGES | {"frontend", "heads", "accounts", "bundle", "classifier", "wire"},
     "greeting": NOUNS | {"wire"},
     "session": NOUNS
-    | {"greeting", "pace", "pipeline", "heads", "bundle", "classifier", "features", "verdict"}
+    | {"greeting", "pace", "pipeline", "classifier", "words"}
     | {"ports", "recordings", "wire", "sinks"},
+    "classify": NOUNS | {"pipeline", "heads", "classifier", "verdict", "recordings", "sinks", "words"},
     "sinks": NOUNS | {"recordings"},
     "convert": NOUNS | {"recordings"},
-    "strip": NOUNS | {"recordings", "session"},
+    "strip": NOUNS | {"recordings", "classify", "classifier", "words"},
     "plot": NOUNS | {"strip"},
     "explain": NOUNS | {"recordings", "strip", "plot", "frontend", "bundle", "classifier", "verdict"},
     "scoring": NOUNS | {"recordings"},
     "extras": NOUNS,
     "pace": NOUNS | {"clock"},
-    "words": NOUNS | {"session"},
+    "words": NOUNS | {"session", "bundle", "features"},
     "probe": NOUNS | {"session"} | STAGES,
     "probe_picture": NOUNS | {"probe"},
     "cli_probe": NOUNS | {"words", "cli_config", "extras", "probe", "probe_picture"},
@@ -88,11 +89,11 @@ INTERNAL: dict[str, set[str]] = {
     "cli_mcu": NOUNS | {"bundle", "mcu"},
     "machine": set(),
     "bench": NOUNS | {"__init__", "machine", "bundle", "classifier", "golden", "pipeline", "ports", "wire"},
-    "cli_bench": NOUNS | {"bench", "session"},
+    "cli_bench": NOUNS | {"bench", "words"},
     "cli": NOUNS
     | {"cli_bench", "cli_config", "cli_data", "cli_explain", "cli_files", "cli_firmware", "cli_mcu"}
     | {"cli_probe", "cli_workbench"}
-    | {"__init__", "words", "session", "sinks", "ports", "bundle", "golden"},
+    | {"__init__", "words", "session", "classify", "sinks", "ports", "bundle", "golden"},
     "datasets": NOUNS | {"__init__", "recordings"},
     "models": NOUNS,
     "training": NOUNS

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import wfdb
 
+from ecgedge.classifier import open_models
+from ecgedge.classify import classify, classify_files
 from ecgedge.messages import (
     Beat,
     BeatClass,
@@ -29,10 +31,11 @@ from ecgedge.messages import (
 )
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports.patient import RATE_HZ, SimulatedPatient
-from ecgedge.session import DEFAULT_MODELS, StreamOptions, classify, classify_files, open_models, run_stream
+from ecgedge.session import StreamOptions, run_stream
 from ecgedge.wire import make_reader
 from ecgedge.wire.frame_decoder import FrameDecoder
 from ecgedge.wire.frames import encode_data, encode_hello, encode_run
+from ecgedge.words import DEFAULT_MODELS
 
 MODELS = DEFAULT_MODELS
 RHYTHM = "efficientecg-s"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ecgedge.classifier import open_models
 from ecgedge.hrv import HeartRate
 from ecgedge.messages import Beat, Board, Message, SampleBlock, Status, Verdict
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports.patient import RATE_HZ, SimulatedPatient
-from ecgedge.session import open_models
 
 BOARD = Board("b", RATE_HZ, 0.5, 16)
 
