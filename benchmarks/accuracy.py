@@ -71,7 +71,7 @@ def ludb(root: Path, models: tuple[Classifier, ...], limit: int | None) -> repor
             for suffix in (".hea", ".dat"):
                 (Path(folder) / f"{name}{suffix}").write_bytes(archive.read(f"ludb/data/{name}{suffix}"))
             recording = open_recording(Path(folder) / name, lead="ii")
-            for heard in listen(recording, name, models, {})[0]:
+            for heard in listen(recording, name, models, {}):
                 (verdict,) = heard.windows
                 word = letter(verdict.verdict, heard.words)
                 said[heard.model].append((word, heard.probabilities()[0]))
@@ -116,7 +116,6 @@ def main() -> None:
         row = model["ec57"]["whole"]["flutter_neutral"]
         said = ", ".join(f"{key} {row[key]['gross']}" for key in row)
         print(f"{name}, MIT-BIH: {said}; targets met: {model['met']}")
-    print(f"last sample of a window to its verdict: {figures['mitdb']['latency']}")
     names = [picture.name for picture in pictures.draw(given.out)]
     print(f"{path.name}, {', '.join(names)} written")
 

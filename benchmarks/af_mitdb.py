@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.heard import BLOCK_S, Delay, Heard, listen
+from benchmarks.heard import Heard, listen
 from benchmarks.outcomes import AF, NONE, OUT, alarms, curves, outcomes, ratio_interval, spread
 from ecgedge.classifier import Classifier
 from ecgedge.datasets.archive import Archive
@@ -37,7 +37,6 @@ SKIPS = {"whole": 0.0, "after_300_s": 300.0}
 CONVENTIONS = {"flutter_neutral": "af", "flutter_as_af": "af_afl"}
 TARGETS = {"duration_se": 0.95, "duration_ppv": 0.80}
 """Whole records, flutter neutral, gross."""
-DELAY_TARGET_MS = 10.0
 
 Spans = list[list[float]]
 
@@ -234,20 +233,6 @@ def record_row(one: One, scores: dict[str, RecordScore], row: report.Json) -> re
     }
 
 
-def delay_figures(delays: Sequence[Delay]) -> report.Json:
-    """From a window's last sample to its verdict: waiting for signal, computing, and both."""
-    compute = spread([1000 * d.compute_s for d in delays], 2)
-    return {
-        "block_s": BLOCK_S,
-        "compute_ms": compute,
-        "compute_cpu_ms": spread([1000 * d.cpu_s for d in delays], 2),
-        "wait_s": spread([d.wait_s for d in delays], 3),
-        "total_s": spread([d.wait_s + d.compute_s for d in delays], 3),
-        "targets": {"compute_ms_p99": DELAY_TARGET_MS},
-        "met": {"compute_ms_p99": (compute["p99"] or 0.0) <= DELAY_TARGET_MS},
-    }
-
-
 def measure(root: Path, models: tuple[Classifier, ...], limit: int | None = None) -> report.Json:
     """All records, or the first ``limit``."""
     with tempfile.TemporaryDirectory() as place, open_set(root, "mitdb") as archive:
@@ -256,12 +241,9 @@ def measure(root: Path, models: tuple[Classifier, ...], limit: int | None = None
         unpack(archive, folder, names)
         sinks = {m.bundle.name: AnnotationSink(folder / "said" / m.bundle.name) for m in models}
         said: dict[str, list[One]] = {name: [] for name in sinks}
-        delays: list[Delay] = []
         for name in names:
             path = str(folder / f"{name}.hea")
-            heard, waits = listen(open_recording(path), path, models, dict(sinks))
-            delays += waits
-            for each in heard:
+            for each in listen(open_recording(path), path, models, dict(sinks)):
                 said[each.model].append(hear(folder, name, each))
         out = {}
         for model, records in said.items():
@@ -276,5 +258,4 @@ def measure(root: Path, models: tuple[Classifier, ...], limit: int | None = None
         "persons": "201 and 202 are one person; intervals are drawn over persons",
         "window_reference": "AF where it fills half of the window; windows half in flutter are left out",
         "models": out,
-        "latency": delay_figures(delays),
     }

@@ -172,21 +172,3 @@ def three_outcomes(name: str, figures: report.Json) -> list[str]:
             f"AF ({alarms['per_day']:.1f} a day, {low:.1f} to {high:.1f})."
         ),
     ]
-
-
-def delays(result: report.Json) -> list[list[str]]:
-    """Rows for the table of speed: from a window's last sample to its verdict."""
-    row = result["figures"]["mitdb"]["latency"]
-    limit, compute, total = row["targets"]["compute_ms_p99"], row["compute_ms"], row["total_s"]
-    used = row["compute_cpu_ms"]
-    missed = "" if row["met"]["compute_ms_p99"] else ": **missed**"
-    what = "last sample of a window to its verdict"
-    return [
-        [
-            f"{what}, computing only",
-            f"{compute['p50']:.1f} ms in the median, 99 %: {compute['p99']:.1f} ms (processor time "
-            f"{used['p50']:.1f} and {used['p99']:.1f} ms)",
-            f"at most {limit:g} ms{missed}",
-        ],
-        [f"{what}, filters included", f"{total['p50']:.2f} s in the median, 99 %: {total['p99']:.2f} s", "-"],
-    ]

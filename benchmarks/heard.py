@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
@@ -29,19 +28,12 @@ class Paced:
         self.board: Board = recording.board
         self.reached_s = 0.0
         """Time of the stream at the end of the block handed over last."""
-        self.handed_at = 0.0
-        """When that was, seconds of this machine's clock."""
-        self.used_s = 0.0
-        """Processor time of this process until then, seconds."""
-        self.ended = False
 
     def blocks(self) -> Iterator[SampleBlock]:
         """The recording's samples."""
         for block in self._recording.blocks(round(BLOCK_S * self._rate_hz)):
             self.reached_s = (block.first + block.n) / self._rate_hz
-            self.handed_at, self.used_s = time.perf_counter(), time.process_time()
             yield block
-        self.ended = True
 
 
 @dataclass
@@ -68,18 +60,6 @@ class Heard:
         return [round(v.af_probability or 0.0, 4) for v in self.windows]
 
 
-@dataclass(frozen=True)
-class Delay:
-    """From a window's last sample to its verdict."""
-
-    wait_s: float
-    """For the signal that filters and blocks still need, seconds of the stream."""
-    compute_s: float
-    """From that last block to the verdict, seconds of this machine's clock."""
-    cpu_s: float
-    """The same in processor time: what other programs on the machine do not change."""
-
-
 def letter(verdict: str, words: dict[str, str]) -> str:
     """A verdict as one letter, see ``outcomes``."""
     if verdict == INCONCLUSIVE:
@@ -89,7 +69,7 @@ def letter(verdict: str, words: dict[str, str]) -> str:
 
 def listen(
     recording: Recording, path: str, models: tuple[Classifier, ...], sinks: dict[str, Sink]
-) -> tuple[list[Heard], list[Delay]]:
+) -> list[Heard]:
     """Classify a recording as the product does.
 
     Parameters
@@ -100,28 +80,21 @@ def listen(
     Returns
     -------
     heard : one a model
-    delays : one a window whose verdict came before the recording ended
     """
     paced = Paced(recording)
     heard = {m.bundle.name: Heard(m.bundle.name, m.bundle.manifest["words"]) for m in models}
-    delays = []
     for message in classify(cast(Recording, paced), path, models):
-        now, used_s = time.perf_counter(), time.process_time()
         for name in concerned(message, heard):
             if name in sinks:
                 sinks[name].write(message)
         if isinstance(message, Verdict) and not message.scores.provisional:
             heard[message.scores.model].windows.append(message)
-            if not paced.ended:
-                end_s = message.scores.time_s + message.scores.seconds
-                spent = now - paced.handed_at, used_s - paced.used_s
-                delays.append(Delay(paced.reached_s - end_s, *spent))
         elif isinstance(message, Episode):
             heard[message.model].episodes[message.onset] = message
             heard[message.model].told_s.setdefault(message.onset, paced.reached_s)
         elif isinstance(message, Record):
             heard[message.model].record = message
-    return list(heard.values()), delays
+    return list(heard.values())
 
 
 def concerned(message: Message, heard: dict[str, Heard]) -> list[str]:

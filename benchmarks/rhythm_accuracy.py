@@ -46,7 +46,7 @@ def classified(root: Path, names: list[str], models: tuple[Classifier, ...]) -> 
             for suffix in (".hea", ".mat"):
                 content = archive.read(f"training2017/{name}{suffix}")
                 (Path(folder) / f"{name}{suffix}").write_bytes(content)
-            yield listen(open_recording(Path(folder) / f"{name}.hea"), name, models, {})[0]
+            yield listen(open_recording(Path(folder) / f"{name}.hea"), name, models, {})
 
 
 def indices(letters: str) -> metrics.Labels:

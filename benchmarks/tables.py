@@ -29,6 +29,7 @@ from benchmarks import (
     report,
     rhythm_accuracy,
     stream_cost,
+    verdict_delay,
     week,
     where,
 )
@@ -205,7 +206,7 @@ def middle(row: report.Json, digits: int) -> str:
 
 def form_rows(figures: report.Json, form: str) -> list[list[str]]:
     """Speed and memory of the command in one output format."""
-    run, what = figures[form], f"`--format {form}`"
+    run, what = figures[form], f"`{stream_cost.FORMS[form]}`"
     used = f"{run['cpu_s']['median']:.1f} s of processor time in {run['wall_s']['median']:.1f} s"
     pace = f"{middle(run['times_real_time'], 0)} times real time; {used}"
     memory = f"{middle(run['peak_resident_mb'], 1)} MB"
@@ -217,9 +218,9 @@ def form_rows(figures: report.Json, form: str) -> list[list[str]]:
 
 def speed() -> list[str]:
     """Speed, memory and start of a stream, beside their targets."""
-    result, scored = report.read("stream_cost"), report.read("accuracy")
-    figures, together = result["figures"], list(scored["models"])
-    sizes = figures["bundle_bytes"]
+    result = report.read("stream_cost")
+    figures = result["figures"]
+    late, sizes = figures["verdict_delay"], figures["bundle_bytes"]
     start = f"{middle(figures['first_sample_s'], 2)} s"
     start += f"; up to {figures['first_sample_cpu_s']['median']:.2f} s of processor time"
     rows = [row for form in stream_cost.FORMS for row in form_rows(figures, form)]
@@ -228,7 +229,7 @@ def speed() -> list[str]:
         ["int8 models", f"{figures['reached']['model_kb']:.0f} kB", limit(figures, "model_kb", " kB")]
     )
     rows.append(["all files of the bundles", f"{sum(sizes.values()) / 1000:.0f} kB", "-"])
-    rows += af_tables.delays(scored)
+    rows += verdict_delay.rows(late)
     rows += [[f"`import {name}`", f"{middle(run, 2)} s", "-"] for name, run in figures["import_s"].items()]
     text = (
         f"`{stream_cost.STREAM}`: the whole command from start to end, the simulated board in the same "
@@ -236,9 +237,9 @@ def speed() -> list[str]:
         "brackets; files already in the system's cache. The first line of JSON follows one second of "
         "signal, so the first decoded sample came before it. The load average was "
         f"{result['machine']['load_average']:g} at the end: where other programs compete for the cores, "
-        "processor time says more than time on the clock. The delays are those of all windows of MIT-BIH in "
-        f"`benchmarks.accuracy`, signal coming in pieces of 0.2 s, {len(together)} rhythm models at once "
-        f"({', '.join(together)}), at a load average of {scored['machine']['load_average']:g}."
+        "processor time says more than time on the clock. The delays are those of the "
+        f"{late['windows']} windows of {figures['stream_s']:.0f} s of the same "
+        f"stream, read in pieces of {late['read_s']:g} s, both models at work."
     )
     return [*prose(text), "", *table(["", "measured", "target"], rows), "", *source(result)]
 

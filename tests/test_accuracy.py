@@ -78,10 +78,6 @@ def test_goals_are_judged_by_the_figures(model: report.Json) -> None:
     assert model["targets"] == {"duration_se": 0.95, "duration_ppv": 0.80}
     for key, limit in model["targets"].items():
         assert model["met"][key] == (row[key]["gross"] >= limit)
-    delay = MITDB["latency"]
-    assert delay["met"]["compute_ms_p99"] == (delay["compute_ms"]["p99"] <= 10)
-    assert delay["compute_ms"]["p50"] <= delay["compute_ms"]["p99"] <= delay["compute_ms"]["max"]
-    assert delay["wait_s"]["p50"] < delay["total_s"]["p50"]
 
 
 # Episodes and durations
@@ -350,11 +346,10 @@ def test_small_blocks_change_nothing_and_tell_the_time(data_dir: Path, tmp_path:
             (tmp_path / f"8{end}").write_bytes(archive.read(f"ludb/data/8{end}"))
     models = open_models(MODELS)
     plain = list(classify(open_recording(tmp_path / "8", lead="ii"), "8", models))
-    heard, delays = listen(open_recording(tmp_path / "8", lead="ii"), "8", models, {})
+    heard = listen(open_recording(tmp_path / "8", lead="ii"), "8", models, {})
     for one in heard:
         assert one.record in plain
         assert all(verdict in plain for verdict in one.windows)
-    assert delays == []  # the only window was told when the recording had ended
     paced = Paced(open_recording(tmp_path / "8", lead="ii"))
     reached = [paced.reached_s for _ in paced.blocks()]
     assert reached == pytest.approx(np.arange(0.2, 10.01, 0.2))

@@ -221,6 +221,10 @@ def test_a_short_stream_is_measured_and_says_that_it_was_short(tmp_path: Path) -
         kilobytes = next(line.split()[1] for line in done.stderr.splitlines() if line.startswith("VmHWM"))
         assert row["peak_resident_mb"]["median"] == pytest.approx(int(kilobytes) * 1.024e-3, rel=0.1)
     assert figures["first_sample_s"]["median"] > 0
+    late = figures["verdict_delay"]
+    assert late["windows"] == late["compute_ms"]["n"] == 3  # from 0, 10, 20 s on; the end cuts one off
+    assert 0 < late["wait_s"]["p50"] < late["total_s"]["p50"]
+    assert 0 < late["compute_cpu_ms"]["p50"] <= late["compute_cpu_ms"]["max"]
     assert figures["bundle_bytes"]["efficientecg-s.tflite"] == len(open_bundle("efficientecg-s").model)
 
 
