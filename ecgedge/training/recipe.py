@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -26,6 +26,8 @@ SETS = ("cinc2017",)
 KINDS = ("adamw", "radam")
 SCHEDULES = ("one-cycle", "steps")
 LOSSES = ("weighted", "published")
+FEWEST_STEPS = 5
+"""The one-cycle schedule rises in the first quarter of the run and needs two steps for it."""
 RANGES = ("min-max", "least-error")
 
 
@@ -141,34 +143,46 @@ class Recipe:
     ranges: str = "min-max"
 
 
-_TABLES = {
-    "window": WindowOptions,
-    "data": DataOptions,
-    "optimiser": OptimiserOptions,
-    "augmentation": AugmentationOptions,
-    "published_augmentation": PublishedOptions,
-    "distillation": DistillationOptions,
-}
 _T = TypeVar("_T")
+Rules = dict[str, tuple[bool, str]]
+"""What is said, whether it can be, and what would be right."""
 
 
 def fill(kind: type[_T], table: dict[str, Any], where: str) -> _T:
     """Make a dataclass of a table whose keys and types are exactly its own; ``where`` names it in errors.
+
+    Tables in it, and lists of tables, become the dataclasses that stand there.
 
     Raises
     ------
     DataError
         For a key that is unknown or missing, or a value of another type.
     """
+    hints = get_type_hints(kind)
+    table = {key: _nested(hints.get(key), value, f"{where} [{key}]") for key, value in table.items()}
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
     optional = {f.name for f in fields(kind) if {f.default, f.default_factory} != {MISSING}}  # type: ignore[arg-type]
     if odd := sorted((set(table) - known) | (known - optional - set(table))):
         raise DataError(f"recipe {where}: keys {odd} unknown or missing", f"exactly {sorted(known)}")
-    for key, wanted in get_type_hints(kind).items():
+    for key, wanted in hints.items():
         if key in table and not _fits(table[key], wanted):
             what = wanted.__name__ if isinstance(wanted, type) and not get_args(wanted) else str(wanted)
             raise DataError(f"recipe {where}: {key} = {table[key]!r}", f"a {what}")
     return kind(**table)
+
+
+def _nested(kind: Any, value: Any, where: str) -> Any:
+    """The value, or what ``fill`` makes of a table or a list of tables where ``kind`` wants that."""
+    inner = next(
+        (one for one in (kind, *get_args(kind)) if isinstance(one, type) and is_dataclass(one)), None
+    )
+    if inner is None:
+        return value
+    if isinstance(value, dict):
+        return fill(inner, value, where)
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return [fill(inner, item, where) for item in value]
+    return value
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -185,7 +199,7 @@ def _fits(value: Any, kind: Any) -> bool:
 def _check(recipe: Recipe, where: str) -> None:
     """Refuse values that no run can use."""
     o, w = recipe.optimiser, recipe.window
-    right = {
+    right: Rules = {
         f"[data] set = {recipe.data.set!r}": (recipe.data.set in SETS, f"one of {list(SETS)}"),
         f"[data] inner_share = {recipe.data.inner_share}": (0 < recipe.data.inner_share <= 0.5, "0 to 0.5"),
         f"[data] inner_fold = {recipe.data.inner_fold}": (
@@ -208,14 +222,7 @@ def _check(recipe: Recipe, where: str) -> None:
             bool(d.teachers) and 0 < d.share <= 1 and d.temperature > 0,
             "one teacher or more, share above 0 up to 1, temperature above 0",
         )
-    right |= _augmentation_rules(recipe)
-    for found, (fine, expected) in right.items():
-        if not fine:
-            raise DataError(f"recipe {where}: {found}", expected)
-    try:
-        check_spec(recipe.preprocessing)
-    except (BundleError, TypeError, ValueError) as error:
-        raise DataError(f"recipe {where} [preprocessing]: {error}") from None
+    enforce(right | _augmentation_rules(recipe), recipe.preprocessing, where)
     try:
         for entry in recipe.inputs:
             check_kind(entry, set())
@@ -223,11 +230,30 @@ def _check(recipe: Recipe, where: str) -> None:
         raise DataError(f"recipe {where} [[inputs]]: {error}") from None
 
 
-def _augmentation_rules(recipe: Recipe) -> dict[str, tuple[bool, str]]:
-    """What is said of the augmentation, whether it can be, and what would be right."""
+def enforce(rules: Rules, preprocessing: dict[str, Any], where: str) -> None:
+    """Refuse a recipe that breaks one of the rules, or whose conditioning cannot be; ``where`` names it.
+
+    Raises
+    ------
+    DataError
+        With what was found and what would be right.
+    """
+    for found, (fine, expected) in rules.items():
+        if not fine:
+            raise DataError(f"recipe {where}: {found}", expected)
+    try:
+        check_spec(preprocessing)
+    except (BundleError, TypeError, ValueError) as error:
+        raise DataError(f"recipe {where} [preprocessing]: {error}") from None
+
+
+def _augmentation_rules(recipe: Recipe) -> Rules:
+    """Those of the augmentation."""
     ours, published = recipe.augmentation, recipe.published_augmentation
     given = [k for k, v in (("augmentation", ours), ("published_augmentation", published)) if v is not None]
-    rules = {f"tables {given}": (len(given) == 1, "[augmentation] or [published_augmentation], and one only")}
+    rules: Rules = {
+        f"tables {given}": (len(given) == 1, "[augmentation] or [published_augmentation], and one only")
+    }
     if published is not None:
         rules[f"[published_augmentation] p = {published.p}"] = (0 <= published.p <= 1, "0 to 1")
         aside = sorted({entry["kind"] for entry in recipe.inputs if "kind" in entry} & (BEATS | PERSON))
@@ -238,9 +264,9 @@ def _augmentation_rules(recipe: Recipe) -> dict[str, tuple[bool, str]]:
     return rules if ours is None else rules | strength_rules(ours)
 
 
-def strength_rules(ours: AugmentationOptions) -> dict[str, tuple[bool, str]]:
-    """What is said of each strength, whether it can be, and what would be right."""
-    rules: dict[str, tuple[bool, str]] = {}
+def strength_rules(ours: AugmentationOptions) -> Rules:
+    """Those of each strength."""
+    rules: Rules = {}
     shares = dict.fromkeys(("polarity", "cut_out", "short_crop", "sensor_noise"), (0, 1, "0 to 1"))
     factors = dict.fromkeys(("stretch", "gain"), (0, 0.9, "0 to 0.9"))
     strengths = dict.fromkeys(("noise", "wander", "mains"), (0, math.inf, "0 or more"))
@@ -288,11 +314,6 @@ def read_table(name_or_path: str) -> tuple[dict[str, Any], str]:
 
 def from_table(table: dict[str, Any], where: str) -> Recipe:
     """Make a recipe of nested tables; ``where`` names the file in errors."""
-    inner: dict[str, Any] = {
-        key: fill(kind, table[key], f"{where} [{key}]")
-        for key, kind in _TABLES.items()
-        if isinstance(table.get(key), dict)
-    }
-    made = fill(Recipe, {**table, **inner}, where)
+    made = fill(Recipe, table, where)
     _check(made, where)
     return made

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from ecgedge.conditioning import check_spec
-from ecgedge.errors import BundleError, DataError
+from ecgedge.errors import DataError
 from ecgedge.models.danet import NETS
 from ecgedge.training.apc.waves import WeightOptions
-from ecgedge.training.recipe import AugmentationOptions, WindowOptions, fill, read_table, strength_rules
+from ecgedge.training.recipe import (
+    FEWEST_STEPS,
+    AugmentationOptions,
+    Rules,
+    WindowOptions,
+    enforce,
+    fill,
+    read_table,
+    strength_rules,
+)
 from ecgedge.windows import WindowSpec
 
 TASK = "apc"
 CLASSES = {"mitdb": ("none", "APC"), "cinc2017": ("none", "AF")}
 """What a window is called, by data set."""
 TRAINS = ("weigher", "classifier", "all")
-FEWEST_BATCHES = 5
-"""Of a step: the one-cycle schedule rises in the first quarter of it and needs two batches for that."""
 
 
 @dataclass(frozen=True)
@@ -100,39 +106,14 @@ class ApcRecipe:
         return round(self.window.length_s * float(self.preprocessing["rate_hz"]))
 
 
-_TABLES = {
-    "window": WindowOptions,
-    "data": DataOptions,
-    "attention": WeightOptions,
-    "optimiser": OptimiserOptions,
-    "augmentation": AugmentationOptions,
-}
-
-
 def load(name_or_path: str) -> ApcRecipe:
-    """Read a shipped recipe by name, or any recipe by path.
-
-    Raises
-    ------
-    DataError
-        If it cannot be found or read, has a key unknown or missing, or a value that cannot be.
-    """
+    """Read a shipped recipe by name, or any recipe by path; see ``training.recipe.load``."""
     return from_table(*read_table(name_or_path))
 
 
 def from_table(table: dict[str, Any], where: str) -> ApcRecipe:
     """Make a recipe of nested tables; ``where`` names the file in errors."""
-    inner: dict[str, Any] = {
-        key: fill(kind, table[key], f"{where} [{key}]")
-        for key, kind in _TABLES.items()
-        if isinstance(table.get(key), dict)
-    }
-    steps = table.get("steps")
-    if isinstance(steps, list) and all(isinstance(step, dict) for step in steps):
-        inner["steps"] = []
-    made: ApcRecipe = fill(ApcRecipe, {**table, **inner}, where)
-    if steps:
-        made = replace(made, steps=[fill(Step, step, f"{where} [[steps]]") for step in steps])
+    made = fill(ApcRecipe, table, where)
     _check(made, where)
     return made
 
@@ -143,7 +124,7 @@ def _check(recipe: ApcRecipe, where: str) -> None:
     shares = (o.positives, d.made, d.borrowed)
     trains = [step.trains for step in recipe.steps]
     batches = o.epoch_windows // o.batch if o.batch > 0 else 0
-    right = {
+    right: Rules = {
         f"task = {recipe.task!r}": (recipe.task == TASK, repr(TASK)),
         f"architecture = {recipe.architecture!r}": (recipe.architecture in NETS, f"one of {list(NETS)}"),
         f"[data] set = {d.set!r}": (d.set in CLASSES, f"one of {list(CLASSES)}"),
@@ -171,20 +152,14 @@ def _check(recipe: ApcRecipe, where: str) -> None:
             f"one or more of {list(TRAINS)}, of 1 epoch or more",
         ),
         f"[[steps]] of {[step.epochs * batches for step in recipe.steps]} batches": (
-            all(step.epochs * batches >= FEWEST_BATCHES for step in recipe.steps),
-            f"{FEWEST_BATCHES} or more",
+            all(step.epochs * batches >= FEWEST_STEPS for step in recipe.steps),
+            f"{FEWEST_STEPS} or more",
         ),
         f"[[steps]] {trains} of {recipe.architecture!r}": (
             recipe.architecture == "danet" or "weigher" not in trains,
             "a weigher in danet only",
         ),
     }
-    for found, (fine, expected) in (right | strength_rules(recipe.augmentation)).items():
-        if not fine:
-            raise DataError(f"recipe {where}: {found}", expected)
+    enforce(right | strength_rules(recipe.augmentation), recipe.preprocessing, where)
     if recipe.net.get("length", recipe.length) != recipe.length:
         raise DataError(f"recipe {where} [net]: length {recipe.net['length']}", f"{recipe.length}")
-    try:
-        check_spec(recipe.preprocessing)
-    except (BundleError, TypeError, ValueError) as error:
-        raise DataError(f"recipe {where} [preprocessing]: {error}") from None

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ecgedge.beat_windows import INTERVALS, KINDS, BeatSpec
-from ecgedge.conditioning import check_spec
 from ecgedge.errors import BundleError, DataError
-from ecgedge.training.recipe import fill, read_table
+from ecgedge.training.recipe import Rules, enforce, fill, read_table
 
 TASK = "beats"
 ARCHITECTURE = "ecg-sl"
@@ -150,34 +149,14 @@ class BeatRecipe:
         return every if self.net.get("intervals", True) else every[:2]
 
 
-_TABLES = {
-    "window": WindowOptions,
-    "data": DataOptions,
-    "optimiser": OptimiserOptions,
-    "pretraining": PretrainingOptions,
-    "augmentation": AugmentationOptions,
-}
-
-
 def load(name_or_path: str) -> BeatRecipe:
-    """Read a shipped recipe by name, or any recipe by path.
-
-    Raises
-    ------
-    DataError
-        If it cannot be found or read, has a key unknown or missing, or a value that cannot be.
-    """
+    """Read a shipped recipe by name, or any recipe by path; see ``training.recipe.load``."""
     return from_table(*read_table(name_or_path))
 
 
 def from_table(table: dict[str, Any], where: str) -> BeatRecipe:
     """Make a recipe of nested tables; ``where`` names the file in errors."""
-    inner: dict[str, Any] = {
-        key: fill(kind, table[key], f"{where} [{key}]")
-        for key, kind in _TABLES.items()
-        if isinstance(table.get(key), dict)
-    }
-    made: BeatRecipe = fill(BeatRecipe, {**table, **inner}, where)
+    made = fill(BeatRecipe, table, where)
     _check(made, where)
     return replace(made, net=_whole(made))
 
@@ -199,7 +178,7 @@ def _check(recipe: BeatRecipe, where: str) -> None:
     """Refuse values that no run can use."""
     d, o, p, w = recipe.data, recipe.optimiser, recipe.pretraining, recipe.window
     a = recipe.augmentation
-    right = {
+    right: Rules = {
         f"task = {recipe.task!r}": (recipe.task == TASK, repr(TASK)),
         f"architecture = {recipe.architecture!r}": (recipe.architecture == ARCHITECTURE, ARCHITECTURE),
         f"[data] set = {d.set!r}": (d.set in CLASSES, f"one of {list(CLASSES)}"),
@@ -231,11 +210,8 @@ def _check(recipe: BeatRecipe, where: str) -> None:
             len(o.class_weights) == len(recipe.classes),
             f"one for each of {list(recipe.classes)}",
         )
-    for found, (fine, expected) in right.items():
-        if not fine:
-            raise DataError(f"recipe {where}: {found}", expected)
+    enforce(right, recipe.preprocessing, where)
     try:
-        check_spec(recipe.preprocessing)
         _ = recipe.spec
-    except (BundleError, TypeError, ValueError) as error:
-        raise DataError(f"recipe {where} [preprocessing] or [window]: {error}") from None
+    except BundleError as error:
+        raise DataError(f"recipe {where} [window]: {error}") from None
