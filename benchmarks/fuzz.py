@@ -38,7 +38,7 @@ QUESTION = "Does any input make a decoder or a reader of recordings fail?"
 INPUTS = 1_000_000
 FEWER_INPUTS = 200_000
 """To recognition, which is all decoders at once, and to the readers."""
-GUIDED_INPUTS = 2_000
+GUIDED_INPUTS = 5_000
 """Of these, with coverage in view."""
 LONGEST = 320
 """Bytes of an input: enough for the longest run of packets that is needed as a proof."""
