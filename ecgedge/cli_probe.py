@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,6 +67,8 @@ def probe(
         seed=seed,
         board=board,
     )
+    if sys.stderr.isatty():  # somebody waits
+        typer.echo(f"Listening to {port} for {seconds:g} s.", err=True)
     report, trace, heard = listen(options)
     if as_json:
         typer.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,14 @@ def test_the_demo_is_told_in_words(capfd: pytest.CaptureFixture[str]) -> None:
     assert "250 samples/s (declared)" in rows["rate"]
     assert "72 beats/min" in rows["heart"]
     assert out.splitlines()[-1] == "Good: the signal is clean and complete."
+
+
+def test_who_waits_at_a_terminal_is_told_for_how_long(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    _, _, err = run(capfd, "--port", "demo", "--speed", "max", "--seconds", "12")
+    assert err == "Listening to demo for 12 s.\n"
 
 
 def test_json_holds_all_figures_and_the_verdict(capfd: pytest.CaptureFixture[str]) -> None:
