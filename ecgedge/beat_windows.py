@@ -165,10 +165,22 @@ class BeatWindower:
         self._dropped = 0  # beats before the first of these two
         self._next = 0  # number of the first beat that the next window reports
 
+    @property
+    def due(self) -> int | None:
+        """Samples of the stretch with which the next window is complete; None while beats are missing."""
+        missing = self._next + self._spec.beats - self._spec.emit[0] - self._dropped - len(self._beats)
+        if missing > len(self._waiting):
+            return None
+        return max((self._needed(beat) for beat in self._waiting[: max(0, missing)]), default=0)
+
+    def add(self, beats: Sequence[Beat]) -> None:
+        """Take beats, in order, ahead of the signal."""
+        self._waiting += beats
+
     def push(self, signal: Signal32, beats: Sequence[Beat] = ()) -> list[BeatWindow]:
         """Take conditioned signal, shape (n,), float32, and beats, in order; return what is certain."""
         self._signal = np.concatenate((self._signal, signal))
-        self._waiting += beats
+        self.add(beats)
         total = self._base + self._signal.size
         done = 0
         while done < len(self._waiting) and self._needed(self._waiting[done]) <= total:

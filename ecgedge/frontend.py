@@ -48,6 +48,8 @@ _MANY = 512
 """Beats of which it is remembered when they became certain; a model needs that of the latest ones."""
 KEPT_S = 10.0
 """Beats are kept for so long beyond a window: no window is ready later than that after its end."""
+_MOST_HELD = 512
+"""Pieces of signal that wait at most for a window to become due."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,11 @@ class Watches:
 
 
 class _Chain:
-    """What works on one stretch: one conditioner for each distinct specification."""
+    """What works on one stretch: one conditioner for each distinct specification.
+
+    Only beats are looked for in every push. When the next window, row of beats or finding about the mains
+    can be complete is known beforehand; the signal waits until then, for it costs the same in one go.
+    """
 
     def __init__(
         self, stretch: Stretch, consumers: tuple[Consumer, ...], watches: Watches, person: Person
@@ -157,6 +163,9 @@ class _Chain:
             else:
                 self._specs.append(consumer.preprocessing)
                 self._bands.append((Conditioner(consumer.preprocessing, rate), [(consumer, windower)]))
+        self._held: list[tuple[Floats, Bools]] = []
+        self._came = 0  # samples of the stretch
+        self._due = self._next_due()
 
     def _windower(self, consumer: Consumer) -> Windower | BeatWindower:
         stretch = self._stretch
@@ -166,7 +175,7 @@ class _Chain:
 
     def push(self, values: Floats, filled: Bools) -> Timed:
         """Take values, shape (n,), and which of them bridge a gap, shape (n,)."""
-        first, rate = self._stretch.first, self._stretch.rate_hz
+        first = self._stretch.first
         found: list[tuple[int, _Found]] = []
         band = self._beats_band
         beats = []
@@ -174,6 +183,39 @@ class _Chain:
             at = self._certain[beat.sample] = first + band.needed(n)
             found.append((at, beat))
             beats.append(beat)
+        self._held.append((values, filled))
+        self._came += values.size
+        if beats:
+            self._hand_on(beats)
+        if self._came >= self._due or len(self._held) > _MOST_HELD:
+            found += self._run()
+        if len(self._certain) > _MANY:
+            self._certain = dict(list(self._certain.items())[-_MANY // 2 :])
+        found.sort(key=itemgetter(0))
+        for at, what in found:
+            yield at, partial(self._take, what)
+
+    def _hand_on(self, beats: list[Beat]) -> None:
+        """Tell who waits for beats; they may make a row of beats due."""
+        for _, users in self._bands:
+            for _, windower in users:
+                if isinstance(windower, BeatWindower):
+                    windower.add(beats)
+        self._due = self._next_due()
+
+    def _next_due(self) -> int:
+        """How many samples of the stretch must have come before there is something to tell beside beats."""
+        due = [] if self._meter.due is None else [self._meter.due]
+        for band, users in self._bands:
+            due += [band.needed(n) for _, windower in users if (n := windower.due) is not None]
+        return min(due, default=1 << 62)
+
+    def _run(self) -> list[tuple[int, _Found]]:
+        """Work off what was held; what that completes, and the stream sample that makes it certain."""
+        first, rate = self._stretch.first, self._stretch.rate_hz
+        values, filled = (np.concatenate(parts) for parts in zip(*self._held, strict=True))
+        self._held = []
+        found: list[tuple[int, _Found]] = []
         self._clipping.push(values)
         for hum in self._meter.push(values):
             found.append((first + round((hum.time_s - self._stretch.time_s) * rate), hum))
@@ -181,7 +223,7 @@ class _Chain:
             signal, mask = band.push(values, filled)
             for consumer, windower in users:
                 if isinstance(windower, BeatWindower):
-                    for row in windower.push(signal, beats):
+                    for row in windower.push(signal):
                         at = max(self._certain[row.last.sample], first + band.needed(row.signal_needed))
                         found.append((at, (consumer, row)))
                 else:
@@ -189,22 +231,23 @@ class _Chain:
                         end_s = window.time_s - self._stretch.time_s + window.seconds
                         at = first + band.needed(round(end_s * window.rate_hz))
                         found.append((at, (consumer, window)))
-        if len(self._certain) > _MANY:
-            self._certain = dict(list(self._certain.items())[-_MANY // 2 :])
-        found.sort(key=itemgetter(0))
-        for at, what in found:
-            yield at, partial(self._take, what)
+        self._due = self._next_due()
+        return found
 
     def finish(self) -> list[Out]:
         """The stretch has ended: the rest."""
+        out: list[Out] = []
+        if self._held:
+            out += [told for _, what in self._run() for told in self._take(what)]
         beats = self._detector.push(self._beats_band.finish()[0]) + self._detector.finish()
-        out = [found for beat in beats for found in self._take(beat)]
+        out += [found for beat in beats for found in self._take(beat)]
         for band, users in self._bands:
             signal, mask = band.finish()
             for consumer, windower in users:
                 rest: list[BeatWindow] | list[Window]
                 if isinstance(windower, BeatWindower):
-                    rest = windower.push(signal, beats) + windower.finish()
+                    windower.add(beats)
+                    rest = windower.push(signal) + windower.finish()
                 else:
                     rest = windower.push(signal, mask) + windower.finish()
                 for window in rest:

@@ -101,6 +101,11 @@ class MainsMeter:
         self._window = np.hanning(self._block.size + 1)[:-1]
         self._done = 0
 
+    @property
+    def due(self) -> int | None:
+        """Samples of the stretch with which the next finding is there; None at a rate that tells nothing."""
+        return self._done + self._block.size if self._lines else None
+
     def push(self, values: Floats) -> list[Hum]:
         """Take raw values, shape (n,), float64; one finding each ten seconds, none below a usable rate."""
         if not self._lines:

@@ -57,6 +57,12 @@ class Windower:
         self._next = 0  # where the next full window begins
         self._early = self._minimum  # length at which the next provisional window is due
 
+    @property
+    def due(self) -> int:
+        """Samples of the stretch with which the next window is complete."""
+        early = self._next == 0 and self._early < self._length
+        return self._early if early else self._next + self._length
+
     def push(self, signal: Signal32, filled: Bools) -> list[Window]:
         """Take conditioned signal and its bridged positions, both shape (n,)."""
         self._signal = np.concatenate((self._signal, signal))
