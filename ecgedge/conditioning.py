@@ -12,10 +12,11 @@ k belongs to input position ``k * rate_in / rate_out``; it is available ``delay_
 The version says how steep the edges of the band are: 2 has gentle ones (a high-pass that is flat only from
 twice its cut-off on, a low-pass from half of it down), and so about half of the delay of 1.
 
-A push costs the same few array operations whether it brings ten samples or ten thousand. The low-pass, and a
-short high-pass (up to ``SHORT`` on either side), take each output sample as the sum of its own row of
-products, which is bit-equal for any number of rows. A long high-pass runs on blocks of ``BLOCK`` output
-samples whatever the size of the pushes, because numpy's convolutions are not bit-equal across lengths.
+A push costs the same few array operations whether it brings ten samples or ten thousand. Where the output
+phases are few, as at most boards' rates, the low-pass takes whole periods of them in one product: each row
+of input against each phase's taps. Every sum runs over its own row in the same order, so it is bit-equal for
+any number of rows. A long high-pass (more than ``SHORT`` on either side) gives whole blocks of ``BLOCK``
+samples: one dot product each, on data that always begin at the start of a block.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _EDGES = {1: (0.5, 1.2), 2: (1.0, 2.0)}
 """By version: widest transition of the low-pass and that of the high-pass, over their cut-offs."""
 BLOCK = 32
 SHORT = 64
-_FEW_PHASES = 16  # up to so many, the low-pass takes each phase's rows at once
+_FEW_PHASES = 32  # up to so many, the low-pass takes whole periods of them
 _KEYS = {"version", "rate_hz", "highpass_hz", "lowpass_hz"}
 _KAISER_BETA = 3.4  # 40 dB of stop-band attenuation
 _KAISER_HALF = 1.12  # half length of that window in samples = this * rate / width of the transition
@@ -110,7 +111,7 @@ class Conditioner:
         self._waiting: list[tuple[Floats, Bools]] = []
         self._due = self.needed(1)
         # Input kept for stage 1; before the first sample it is zero, the offset being removed.
-        before = int(self._half_hp * self._step) + self._half_in + 2
+        before = int(self._half_hp * self._step) + self._half_in + 2 + self._step.numerator
         self._raw = np.zeros(before)
         self._raw_filled = np.zeros(before, dtype=bool)
         self._raw_first = -before
@@ -132,6 +133,20 @@ class Conditioner:
             fraction = float((phase * self._step) % 1)
             row = _windowed_sinc(offsets - fraction, cut / self.rate_in_hz, half)
             self._taps[phase] = row / row.sum()
+        if self._step.denominator <= _FEW_PHASES:
+            self._taps = self._period(self._taps)
+        # Behind the input stand zeros: the last period may be short, what it lacks is not used.
+        self._beyond = np.zeros(self._step.numerator + 1)
+
+    def _period(self, taps: Floats) -> Floats:
+        """Taps of the phases of one period, each where its input stands, shape (phases, inputs)."""
+        num, den = self._step.numerator, self._step.denominator
+        width = taps.shape[1]
+        out = np.zeros((den, width + (den - 1) * num // den))
+        for phase, row in enumerate(taps):
+            begin = phase * num // den
+            out[phase, begin : begin + width] = row
+        return out
 
     def _make_highpass(self, highpass_hz: float, width: float) -> None:
         """Unit impulse minus a low-pass, both of unit gain at 0 Hz: constants vanish exactly."""
@@ -193,43 +208,50 @@ class Conditioner:
         # The kernel is symmetric: a correlation is a convolution.
         if self._block == 1:
             rows = _rows(self._mid, 0, 1, (n, self._highpass.size))
-            signal = (rows * self._highpass).sum(axis=1).astype(np.float32)
+            signal = np.einsum("ij,j->i", rows, self._highpass)
         else:
-            signal = np.empty(n, dtype=np.float32)
-            for at in range(0, n, BLOCK):
-                block = self._mid[at : at + BLOCK + 2 * self._half_hp].copy()  # same alignment, same sum
-                signal[at : at + BLOCK] = np.correlate(block, self._highpass, "valid")
+            signal = np.correlate(self._mid[: n + 2 * self._half_hp], self._highpass, "valid")
         mask = self._mid_filled[self._half_hp : self._half_hp + n]
         self._mid, self._mid_filled = self._mid[n:], self._mid_filled[n:]
         self._n_out += n
         self._due = self.needed(self._n_out + 1)
-        return signal, mask
+        return signal.astype(np.float32), mask
 
     def _lowpass(self) -> None:
         """Stage 1: every output sample that the input reaches."""
         num, den = self._step.numerator, self._step.denominator
         last = self._raw_first + self._raw.size - self._half_in - 2  # the highest position within reach
-        n = ((last + 1) * den - 1) // num + 1 - self._mid_next
+        stop = ((last + 1) * den - 1) // num + 1
+        n = stop - self._mid_next
         if n <= 0:
             return
-        k = np.arange(self._mid_next, self._mid_next + n, dtype=np.int64)
-        position = k * num // den - self._raw_first
         width = self._taps.shape[1]
-        if den <= _FEW_PHASES and n > 16 * den:  # faster; the sums are the same
-            mid = np.empty(n)
-            for at in range(den):
-                begin = int(position[at]) - self._half_in
-                rows = _rows(self._raw, begin, num, (-((at - n) // den), width))
-                mid[at::den] = (rows * self._taps[k[at] % den]).sum(axis=1)
+        if den <= _FEW_PHASES:
+            first = self._mid_next // den
+            raw = np.concatenate((self._raw, self._beyond))
+            rows = _rows(
+                raw, first * num - self._half_in - self._raw_first, num, (-(-stop // den) - first, width)
+            )
+            mid = np.einsum("ij,kj->ik", rows, self._taps).reshape(-1)[self._mid_next - first * den :][:n]
         else:
-            rows = _rows(self._raw, 0, 1, (self._raw.size - width + 1, width))[position - self._half_in]
-            mid = (rows * self._taps[k % den]).sum(axis=1)
+            k = np.arange(self._mid_next, stop)
+            begin = k * num // den - self._half_in - self._raw_first
+            rows = _rows(self._raw, 0, 1, (self._raw.size - width + 1, width))
+            mid = np.einsum("ij,ij->i", rows[begin], self._taps[k % den])
         self._mid = np.concatenate((self._mid, mid))
-        self._mid_filled = np.concatenate((self._mid_filled, self._raw_filled[position]))
-        self._mid_next += n
-        drop = self._mid_next * num // den - self._half_in - self._raw_first
+        self._mid_filled = np.concatenate((self._mid_filled, self._filled(n)))
+        self._mid_next = stop
+        drop = stop // den * num - self._half_in - self._raw_first
         self._raw, self._raw_filled = self._raw[drop:], self._raw_filled[drop:]
         self._raw_first += drop
+
+    def _filled(self, n: int) -> Bools:
+        """Whether the next output samples stand where a gap was bridged, shape (n,)."""
+        if not self._raw_filled.any():
+            return np.zeros(n, dtype=bool)
+        k = np.arange(self._mid_next, self._mid_next + n)
+        at = k * self._step.numerator // self._step.denominator - self._raw_first
+        return np.asarray(self._raw_filled[at])
 
 
 def _rows(x: Floats, begin: int, step: int, shape: tuple[int, int]) -> Floats:
