@@ -7,8 +7,7 @@ of fixed order), so that results are bit-equal however the signal was cut.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -29,8 +28,7 @@ _AROUND = np.arange(2 * LOOK + 1)
 _STEEP = np.arange(-12, 13) + LOOK - _SLOPE
 
 
-@dataclass(frozen=True, slots=True)
-class Hump:
+class Hump(NamedTuple):
     """A hump of the envelope; places are samples of the signal from 0, values in its unit."""
 
     at: int

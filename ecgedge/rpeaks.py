@@ -196,8 +196,11 @@ class RPeakDetector:
         return self._noise + _THRESHOLD * (self._level - self._noise)
 
     def _might_be_p_wave(self, c: Hump) -> bool:
-        """Whether to wait for what follows."""
-        if c.height >= _LOW * self._level or self._since(c.at) >= _EARLY * self._interval:
+        """Whether what follows decides: it is a beat but for that, and low, early and of another shape."""
+        since = self._since(c.at)
+        if c.height >= _LOW * self._level or since >= _EARLY * self._interval:
+            return False
+        if since <= _REFRACTORY or c.height <= self._threshold():
             return False
         return self._agreement(c) < _ALIKE
 
@@ -291,12 +294,12 @@ class RPeakDetector:
         energy = float(np.dot(piece, piece))
         if energy <= 0:
             return
-        gain = _SHAPE_GAIN if self._noise < _QUIET * self._level else _SHAPE_GAIN_NOISY
-        shape = piece / sqrt(energy)
-        if self._shape is not None:
-            shape = (1 - gain) * self._shape + gain * shape
+        if self._shape is None:
+            self._shape = piece / sqrt(energy)
+        else:
+            gain = _SHAPE_GAIN if self._noise < _QUIET * self._level else _SHAPE_GAIN_NOISY
+            self._shape = shape = (1 - gain) * self._shape + (gain / sqrt(energy)) * piece
             shape /= sqrt(float(np.dot(shape, shape)))
-        self._shape = shape
         steep = self._steep or c.slope
         self._steep = steep + 0.125 * (min(c.slope, 1.5 * steep) - steep)
 
@@ -322,6 +325,8 @@ class RPeakDetector:
     def _sink(self, at: int) -> None:
         """Without beats for long, the level follows what is there, but stays clear of the noise."""
         start = (self._anchor.at if self._anchor is not None else 0) + _SILENCE
+        if at < start:
+            return
         self._sunk_to = max(self._sunk_to, start)
         while at - self._sunk_to >= RATE_HZ:
             self._sunk_to += int(RATE_HZ)
@@ -335,7 +340,7 @@ class RPeakDetector:
     def _look_back(self, at: int) -> list[Beat]:
         """A beat is overdue: the highest of the refused, if it is not far below the threshold."""
         out: list[Beat] = []
-        while self._beat is not None and self._refused:
+        while self._refused and self._beat is not None:
             if self._since(at) <= _BACK_AFTER * self._interval:
                 break
             if self._noisy():
