@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from ecgedge.training.recipe import Recipe
+from ecgedge.training.trainer import Machine
 
 QUESTION = "What is each part of ECG-DualNet S worth, and what do activations for int8 cost?"
 WHOLE = "whole, leaky ReLU"
@@ -73,7 +74,7 @@ def measure(root: Path, given: Namespace, work: Path) -> report.Json:
         runs = []
         for seed in range(1, given.seeds + 1):
             plan = variant(title, seed, given.epochs)
-            path = run.fit(plan, root, work, given.threads, sets=(fit, watched))
+            path = run.fit(plan, root, work, Machine(given.threads), sets=(fit, watched))
             decided, parameters = told(path, test)
             row = {"seed": seed, **metrics.summary(reference, decided, classes)}
             against = whole.setdefault(seed, decided)

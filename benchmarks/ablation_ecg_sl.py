@@ -31,6 +31,7 @@ from ecgedge.training.beats import recipe as recipes
 from ecgedge.training.beats import run
 from ecgedge.training.beats.figures import summary
 from ecgedge.training.beats.sets import Sets, load_sets, names_of, pieces, windows
+from ecgedge.training.trainer import Machine
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,9 +71,7 @@ def trained(
     some = np.arange(0, len(sets.inner), max(1, len(sets.inner) // WATCHED))
     few = Sets(sets.fit, sets.inner.take(some), sets.unlabelled)
     for stage in stages:
-        run.run_stage(
-            net, decoder, plan, stage, epochs, folder / stage, few, workers=0, devices="auto", precision="32"
-        )
+        run.run_stage(net, decoder, plan, stage, epochs, folder / stage, few, Machine())
     return net, decoder
 
 

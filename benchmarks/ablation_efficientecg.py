@@ -47,6 +47,7 @@ from ecgedge.training.data import (
     within,
 )
 from ecgedge.training.recipe import Recipe
+from ecgedge.training.trainer import Machine
 
 if TYPE_CHECKING:
     from ecgedge.messages import Signal32
@@ -201,7 +202,7 @@ def measure(root: Path, given: Namespace, work: Path) -> report.Json:
             runs = []
             for seed in range(1, given.seeds + 1):
                 plan = variant(title, asked.plan, seed, given.epochs)
-                path = run.fit(plan, root, work, given.threads, sets=(asked.fit, asked.test))
+                path = run.fit(plan, root, work, Machine(given.threads), sets=(asked.fit, asked.test))
                 decided, parameters = told(path, asked.test)
                 first = backbone.setdefault(seed, decided)
                 runs.append({"seed": seed, **scored(asked, decided, first)})

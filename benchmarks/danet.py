@@ -47,6 +47,7 @@ from ecgedge.training.apc.data import training_lists as lists
 from ecgedge.training.apc.figures import summary, threshold_at
 from ecgedge.training.apc.waves import KINDS, marked
 from ecgedge.training.data import condition, record_windows
+from ecgedge.training.trainer import Machine
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -87,7 +88,7 @@ class Runs:
         """The checkpoint of a recipe."""
         path = self.folder / f"{plan.name}.pt"
         if not path.is_file() or checkpoint.load_as(path, recipes.from_table).recipe != plan:
-            run.fit(plan, self.root, self.folder, 1, sets=self._loaded(plan))
+            run.fit(plan, self.root, self.folder, Machine(threads=1), sets=self._loaded(plan))
         return path
 
     def nets(self, plan: ApcRecipe) -> Iterator[nn.Module]:

@@ -24,6 +24,7 @@ from ecgedge.training import metrics, run, variants
 from ecgedge.training import recipe as recipes
 from ecgedge.training.data import inner_split, load_cinc2017
 from ecgedge.training.recipe import Recipe
+from ecgedge.training.trainer import Machine
 
 QUESTION = "How far does a rhythm net's score depend on the records it was fitted on?"
 HEADLINE = {"macro_f1": "macro F1", "accuracy": "accuracy", "f1_mean_n_a_o": "mean F1 of N, A, O"}
@@ -48,7 +49,7 @@ def measure(root: Path, given: Namespace, work: Path) -> report.Json:
         one = variants.with_fold(plan, fold, given.folds)
         parts = inner_split(names, labels, one.data.inner_share, one.data.inner_fold)
         fit, test = (everything.subset(part) for part in parts)
-        said, parameters = told(run.fit(one, root, work, given.threads, sets=(fit, test)), test)
+        said, parameters = told(run.fit(one, root, work, Machine(given.threads), sets=(fit, test)), test)
         reference.append(np.array(test.labels))
         decided.append(said)
         runs.append({"fold": fold, "fitted_on": len(fit.names), **figures(reference[-1], said)})

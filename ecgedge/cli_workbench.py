@@ -86,7 +86,7 @@ def train(
         recipe,
         root,
         out,
-        threads,
+        threads=threads,
         workers=workers,
         devices=devices if devices == "auto" else int(devices),
         precision=precision.value,

@@ -302,11 +302,12 @@ def test_train_calls_the_workbench(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     words = ("--devices", "2", "--precision", "bf16", "--workers", "3", "--threads", "1")
     assert run("train", "dualnet-s", *words) == 0
     assert run("train", "dualnet-s", "--seed", "3", "--fold", "2/5") == 0
-    plain = {"workers": 0, "devices": "auto", "precision": "32"}
+    plain = {"threads": None, "workers": 0, "devices": "auto", "precision": "32"}
+    asked = {"threads": 1, "workers": 3, "devices": 2, "precision": "bf16"}
     assert calls == [
-        (("dualnet-s", tmp_path, Path("o"), None), plain),
-        (("dualnet-s", None, Path("runs"), 1), {"workers": 3, "devices": 2, "precision": "bf16"}),
-        (("dualnet-s", None, Path("runs"), None), {**plain, "seed": 3, "fold": "2/5"}),
+        (("dualnet-s", tmp_path, Path("o")), plain),
+        (("dualnet-s", None, Path("runs")), asked),
+        (("dualnet-s", None, Path("runs")), {**plain, "seed": 3, "fold": "2/5"}),
     ]
 
 

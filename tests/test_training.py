@@ -52,6 +52,7 @@ from ecgedge.training.data import (
     tensors,
     window_spec,
 )
+from ecgedge.training.fitting import settle_norms
 from ecgedge.training.model import open_model
 from ecgedge.training.module import WindowClassifier
 from ecgedge.training.noise import Noise
@@ -471,7 +472,7 @@ def test_settled_norms_have_the_statistics_of_what_they_see() -> None:
     net[1].running_mean.fill_(99.0)
     data = [torch.randn(16, 1, 1, 200) * 3 + 1 for _ in range(6)]
     before = [p.clone() for p in net.parameters()]
-    run.settle_norms(net, [((x,), None) for x in data])
+    settle_norms(net, [(x,) for x in data], 0)
     with torch.no_grad():
         seen = torch.stack([net[0](x).mean(dim=(0, 2, 3)) for x in data]).mean(dim=0)
         spread = torch.stack([net[0](x).transpose(0, 1).flatten(1).var(dim=1) for x in data]).mean(dim=0)

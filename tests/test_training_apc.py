@@ -29,6 +29,7 @@ from ecgedge.training.apc.data import (  # noqa: E402
 from ecgedge.training.apc.waves import Wave, WeightOptions, delineate, marked, marked_p, weights  # noqa: E402
 from ecgedge.training.noise import Noise  # noqa: E402
 from ecgedge.training.recipe import RECIPES  # noqa: E402
+from ecgedge.training.trainer import Machine  # noqa: E402
 
 RATE = 150.0
 SHIPPED = ("danet", "danet-h", "danet-cnn", "danet-af")
@@ -346,7 +347,7 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def test_each_step_trains_its_part_and_leaves_the_other_alone(sets: run.Sets, tmp_path: Path) -> None:
-    path = run.fit(plan(), tmp_path, tmp_path, 1, sets=sets)
+    path = run.fit(plan(), tmp_path, tmp_path, Machine(threads=1), sets=sets)
     first, second, third = (tmp_path / "tiny" / f"step-{k}.pt" for k in (1, 2, 3))
     for name, value in parts(first, "weigher").items():  # but for the rounding of the average
         torch.testing.assert_close(parts(second, "weigher")[name], value, rtol=1e-5, atol=1e-7)
@@ -361,7 +362,7 @@ def test_each_step_trains_its_part_and_leaves_the_other_alone(sets: run.Sets, tm
 def test_an_interrupted_run_ends_with_the_very_weights(
     sets: run.Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run.fit(plan(), tmp_path, tmp_path / "whole", 1, sets=sets)
+    whole = run.fit(plan(), tmp_path, tmp_path / "whole", Machine(threads=1), sets=sets)
     drawn = StepWindows.__getitem__
 
     def fails(self: StepWindows, at: tuple[int, int]) -> Any:
@@ -371,18 +372,18 @@ def test_an_interrupted_run_ends_with_the_very_weights(
 
     monkeypatch.setattr(StepWindows, "__getitem__", fails)
     with pytest.raises(KeyboardInterrupt):
-        run.fit(plan(), tmp_path, tmp_path / "cut", 1, sets=sets)
+        run.fit(plan(), tmp_path, tmp_path / "cut", Machine(threads=1), sets=sets)
     assert not (tmp_path / "cut" / "tiny.pt").exists()
     monkeypatch.setattr(StepWindows, "__getitem__", drawn)
-    again = run.fit(plan(), tmp_path, tmp_path / "cut", 1, sets=sets)
+    again = run.fit(plan(), tmp_path, tmp_path / "cut", Machine(threads=1), sets=sets)
     assert same(parts(whole, ""), parts(again, ""))
 
 
 def test_a_kept_run_of_another_recipe_is_not_gone_on_with(sets: run.Sets, tmp_path: Path) -> None:
-    run.fit(plan(steps=plan().steps[:1]), tmp_path, tmp_path, 1, sets=sets)
+    run.fit(plan(steps=plan().steps[:1]), tmp_path, tmp_path, Machine(threads=1), sets=sets)
     (tmp_path / "tiny" / "step-1.pt").unlink()
     with pytest.raises(DataError, match="another recipe"):
-        run.fit(plan(seed=9), tmp_path, tmp_path, 1, sets=sets)
+        run.fit(plan(seed=9), tmp_path, tmp_path, Machine(threads=1), sets=sets)
 
 
 @pytest.mark.parametrize("architecture", ["danet-h", "danet-cnn"])
@@ -390,7 +391,7 @@ def test_the_other_nets_train_too(architecture: str, sets: run.Sets, tmp_path: P
     made = plan(architecture=architecture, steps=[recipes.Step("all", 2, 0.001)])
     hard = architecture == "danet-h"
     inner = [dataclasses.replace(r, weights=r.weights if hard else None) for r in sets.inner]
-    path = run.fit(made, tmp_path, tmp_path, 1, sets=dataclasses.replace(sets, inner=inner))
+    path = run.fit(made, tmp_path, tmp_path, Machine(threads=1), sets=dataclasses.replace(sets, inner=inner))
     trained = checkpoint.load_as(path, recipes.from_table)
     assert len(run.scores(trained.net, scorable(inner, made))) == trained.inner["windows"]
 

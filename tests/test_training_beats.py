@@ -245,7 +245,7 @@ def test_pre_training_brings_the_error_down(mit: Path, tmp_path: Path) -> None:
     given = run.batch(loaded.unlabelled, slice(0, 16))
     losses = []
     for _ in range(80):
-        loss = module.loss(given)
+        loss = module.loss_of(given)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -6,7 +6,7 @@ import dataclasses
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 
@@ -23,21 +23,7 @@ FORMAT = 1
 _KEYS = {"format", "recipe", "inner", "state"}
 
 
-class OfANet(Protocol):
-    """A recipe of any task."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def architecture(self) -> str:
-        """As ``models.build`` takes it."""
-
-    @property
-    def net(self) -> dict[str, Any]:
-        """Options of the architecture."""
-
-
-R = TypeVar("R", bound=OfANet)
+R = TypeVar("R", bound=recipes.BaseRecipe)
 
 
 @dataclass
@@ -53,7 +39,7 @@ Checkpoint = Trained[recipes.Recipe]
 """Of a rhythm net."""
 
 
-def save(path: Path, state: dict[str, Tensor], recipe: OfANet, inner: dict[str, Any]) -> None:
+def save(path: Path, state: dict[str, Tensor], recipe: recipes.BaseRecipe, inner: dict[str, Any]) -> None:
     """Write a checkpoint in one step, so that a kill cannot leave half of one."""
     content = {"format": FORMAT, "recipe": dataclasses.asdict(recipe), "inner": inner, "state": state}
     partial = path.with_suffix(".partial")

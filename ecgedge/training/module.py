@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
-import lightning
 import torch
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from ecgedge.errors import DataError
 from ecgedge.models import build
+from ecgedge.training.learner import Learner, fast
 
 if TYPE_CHECKING:
     from ecgedge.training.recipe import OptimiserOptions, Recipe
-
-
-def _fast(net: nn.Module) -> nn.Module:
-    """Channels last halves the time of a step on a CPU."""
-    moved: nn.Module = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return moved
 
 
 class Loss(nn.Module):
@@ -41,7 +34,7 @@ class Loss(nn.Module):
         return loss / logits.numel() if self._published else loss
 
 
-class WindowClassifier(lightning.LightningModule):
+class WindowClassifier(Learner):
     """Cross-entropy over windows; validation over records (mean probability of a record's windows).
 
     Parameters
@@ -51,13 +44,11 @@ class WindowClassifier(lightning.LightningModule):
     """
 
     def __init__(self, recipe: Recipe, teachers: list[nn.Module] | None = None) -> None:
-        super().__init__()
-        self.recipe = recipe
+        super().__init__(build(recipe.architecture, recipe.net), recipe, recipe.optimiser.peak_rate)
         self.earlier: dict[str, str] = {}
         """SHA-256 of the nets that the run learns or starts from, by name."""
         # A plain list hides them from Lightning: they are neither trained nor averaged nor kept.
-        self._teachers = [_fast(net).eval().requires_grad_(False) for net in teachers or []]
-        self.net = _fast(build(recipe.architecture, recipe.net))
+        self._teachers = [fast(net).eval().requires_grad_(False) for net in teachers or []]
         given = tuple(entry["name"] for entry in recipe.inputs)
         if given != self.net.inputs:
             raise DataError(f"recipe {recipe.name}: inputs {given}", f"those of the net, {self.net.inputs}")
@@ -69,14 +60,8 @@ class WindowClassifier(lightning.LightningModule):
         for net in self._teachers:
             net.to(self.device)
 
-    def training_step(self, batch: tuple[list[Tensor], Tensor], batch_idx: int) -> Tensor:
-        """Give the loss of one batch of crops.
-
-        Raises
-        ------
-        DataError
-            If the loss is no finite number: everything after it would be lost.
-        """
+    def loss_of(self, batch: tuple[list[Tensor], Tensor]) -> Tensor:
+        """Of crops."""
         inputs, label = batch
         inputs = [x.contiguous(memory_format=torch.channels_last) for x in inputs]
         logits = self.net(*inputs)
@@ -85,13 +70,6 @@ class WindowClassifier(lightning.LightningModule):
             loss = (1 - d.share) * loss + d.share * self._distance(inputs, logits, d.temperature)
         if (also := getattr(self.net, "auxiliary_loss", None)) is not None:
             loss = loss + also(*inputs)
-        if not torch.isfinite(loss):
-            raise DataError(
-                f"the loss became {loss.item()} in epoch {self.current_epoch + 1}",
-                "a finite number",
-                "Lower peak_rate in the recipe; the last whole epoch is kept.",
-            )
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
     def _distance(self, inputs: list[Tensor], logits: Tensor, temperature: float) -> Tensor:
@@ -120,31 +98,21 @@ class WindowClassifier(lightning.LightningModule):
         decided = mean.argmax(dim=1)
         f1 = multiclass_f1_score(decided, reference, classes, average="macro")
         accuracy = multiclass_accuracy(decided, reference, classes, average="micro")
-        self.log_dict({"inner_f1": f1, "inner_accuracy": accuracy}, prog_bar=True)
+        self.log_dict({"inner_f1": f1, "inner_accuracy": accuracy})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep recipe and earlier nets beside the weights, so that no other run goes on from them."""
-        checkpoint["recipe"] = dataclasses.asdict(self.recipe)
+        """Keep the earlier nets as well, so that no run with other ones goes on from the weights."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint["earlier"] = self.earlier
 
-    def configure_optimizers(self) -> Any:
-        """Optimiser and schedule of the recipe; no decay on norms and biases."""
-        o = self.recipe.optimiser
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        plain = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": o.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        if o.kind == "radam":
-            optimiser: torch.optim.Optimizer = torch.optim.RAdam(
-                groups, lr=o.peak_rate, decoupled_weight_decay=True
-            )
-        else:
-            optimiser = torch.optim.AdamW(groups, lr=o.peak_rate)
-        steps = int(self.trainer.estimated_stepping_batches)
-        if o.schedule == "steps":
-            quarters = [steps * k // 4 for k in (1, 2, 3)]
-            schedule: Any = torch.optim.lr_scheduler.MultiStepLR(optimiser, quarters)
-        else:
-            schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimiser, o.peak_rate, total_steps=steps, pct_start=0.25
-            )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def optimiser_of(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """AdamW or RAdam."""
+        if self.recipe.optimiser.kind != "radam":
+            return super().optimiser_of(groups)
+        return torch.optim.RAdam(groups, lr=self.peak_rate, decoupled_weight_decay=True)
+
+    def schedule_of(self, optimiser: torch.optim.Optimizer, steps: int) -> Any:
+        """One cycle, or a tenth after each quarter."""
+        if self.recipe.optimiser.schedule != "steps":
+            return super().schedule_of(optimiser, steps)
+        return torch.optim.lr_scheduler.MultiStepLR(optimiser, [steps * k // 4 for k in (1, 2, 3)])

@@ -55,21 +55,33 @@ class DataOptions:
 
 
 @dataclass(frozen=True)
-class OptimiserOptions:
-    """How the loss is brought down; ``class_weights`` in the order of the classes.
+class BaseOptimiser:
+    """What the optimisers of all tasks have; ``ema_decay`` is of the average over the steps."""
+
+    batch: int
+    weight_decay: float
+    label_smoothing: float
+    ema_decay: float
+
+
+@dataclass(frozen=True)
+class LabelOptimiser(BaseOptimiser):
+    """For labels learned in one go; ``class_weights`` in the order of the classes."""
+
+    epochs: int
+    peak_rate: float
+    class_weights: list[float]
+
+
+@dataclass(frozen=True)
+class OptimiserOptions(LabelOptimiser):
+    """How the loss is brought down.
 
     ``kind`` is AdamW or RAdam. ``schedule``: ``one-cycle`` over the whole run, or ``steps``, a tenth after
     each quarter of it. ``loss``: cross-entropy divided by the sum of its weights (``weighted``), or by
     records times classes, as ECG-DualNet has it (``published``).
     """
 
-    epochs: int
-    batch: int
-    peak_rate: float
-    weight_decay: float
-    label_smoothing: float
-    class_weights: list[float]
-    ema_decay: float
     kind: str = "adamw"
     schedule: str = "one-cycle"
     loss: str = "weighted"
@@ -117,7 +129,20 @@ class DistillationOptions:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BaseRecipe:
+    """What the recipes of all tasks have."""
+
+    name: str
+    task: str
+    architecture: str
+    seed: int
+    net: dict[str, Any]
+    preprocessing: dict[str, Any]
+    optimiser: BaseOptimiser
+
+
+@dataclass(frozen=True)
+class Recipe(BaseRecipe):
     """A whole recipe. Of the two augmentations one must be there; ``distillation`` may be left out.
 
     ``inputs`` describe what the net takes (see ``ecgedge.features``); left out: the signal alone. ``start``
@@ -126,12 +151,6 @@ class Recipe:
     that round with the ``least-error``.
     """
 
-    name: str
-    task: str
-    architecture: str
-    seed: int
-    net: dict[str, Any]
-    preprocessing: dict[str, Any]
     window: WindowOptions
     data: DataOptions
     optimiser: OptimiserOptions

@@ -7,12 +7,9 @@ the same command is given again.
 from __future__ import annotations
 
 import hashlib
-import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from torch import nn
@@ -20,40 +17,32 @@ from torch.utils.data import DataLoader
 
 from ecgedge.datasets import cinc2017
 from ecgedge.datasets.archive import data_root
-from ecgedge.errors import DataError, UsageError
+from ecgedge.errors import DataError
 from ecgedge.training import checkpoint, metrics, noise, variants
 from ecgedge.training import recipe as recipes
 from ecgedge.training.augment import Augmenter
 from ecgedge.training.data import (
     ConditionedSet,
     CropDataset,
-    EpochOrder,
     WindowDataset,
     inner_split,
     load_cinc2017,
     window_spec,
 )
+from ecgedge.training.fitting import Fit, begin, settle_norms
 from ecgedge.training.module import WindowClassifier
-from ecgedge.training.place import usable
-from ecgedge.training.progress import Progress
 from ecgedge.training.published import Published
-from ecgedge.training.trainer import hushed, interruptible, make_trainer
-
-FEWEST_STEPS = 5
-"""The one-cycle schedule rises in the first quarter of the run and needs two steps for it."""
+from ecgedge.training.trainer import Machine
 
 
 def train(
     recipe: str,
     root: str | Path | None = None,
     out: str | Path = "runs",
-    threads: int | None = None,
     *,
-    workers: int = 0,
-    devices: str | int = "auto",
-    precision: str = "32",
     seed: int | None = None,
     fold: str | None = None,
+    **machine: Any,
 ) -> Path:
     """Train a recipe and write ``OUT/NAME.pt``; returns its path.
 
@@ -61,11 +50,9 @@ def train(
     ----------
     recipe : name or path
     root : folder of the data sets; default: ECGEDGE_DATA
-    threads : of torch on a CPU; default: torch's own choice
-    workers : processes that make crops; the crops do not depend on it
-    devices, precision : see ``trainer.make_trainer``; the recipe's batch is shared out over the devices
     seed : in place of the recipe's, see ``variants``
     fold : ``K/N``, which of N parts of the training list is left out, see ``variants``
+    machine : fields of ``trainer.Machine``
 
     Raises
     ------
@@ -78,64 +65,36 @@ def train(
         On Ctrl-C or SIGTERM; the same command goes on after the last whole epoch.
     """
     plan = variants.varied(recipes.load(recipe), seed, fold)
-    place = data_root(root)
-    return fit(plan, place, Path(out), threads, workers=workers, devices=devices, precision=precision)
+    return fit(plan, data_root(root), Path(out), Machine(**machine))
 
 
 def fit(
     plan: recipes.Recipe,
     root: Path,
     out: Path,
-    threads: int | None = None,
+    machine: Machine,
     *,
-    workers: int = 0,
-    devices: str | int = "auto",
-    precision: str = "32",
     sets: tuple[ConditionedSet, ConditionedSet] | None = None,
 ) -> Path:
     """``train`` for a recipe in hand; ``sets`` are records to fit on and to score, in place of its own."""
-    if threads:
-        torch.set_num_threads(threads)
-    lightning.seed_everything(plan.seed, verbose=False)
+    folder = begin(plan, out, machine)
     module = WindowClassifier(plan, _teachers(plan, out))
     if plan.start is not None:
         _start(module.net, plan.start, plan, out)
     module.earlier = _hashes(plan, out)
-    folder = usable(out / plan.name)
-    last, epoch = kept(folder / "last.ckpt", plan.name, lambda table: _is_of(plan, table), module.earlier)
-    progress = Progress(plan.optimiser.epochs)
-    with hushed():
-        o = plan.optimiser
-        trainer = make_trainer(
-            folder, progress, devices, precision, epochs=o.epochs, seed=plan.seed, ema_decay=o.ema_decay
-        )
-    batch, processes = plan.optimiser.batch, trainer.world_size
-    if batch % processes:
-        raise UsageError(f"a batch of {batch} on {processes} devices", "a batch that they can share")
-    progress.say("reading and conditioning the records")
+    task = Fit(folder, plan, recipes.from_table, machine, plan.optimiser.epochs, earlier=module.earlier)
+    task.progress.say("reading and conditioning the records")
     crops, inner_set = _crops_and_inner(root, plan, sets)
-    folder.mkdir(parents=True, exist_ok=True)
-    order = EpochOrder(len(crops), plan.seed, epoch, trainer.global_rank, processes)
-    batches = DataLoader(crops, batch // processes, sampler=order, drop_last=True, num_workers=workers)
-    inner = DataLoader(WindowDataset(inner_set, plan), 128)
-    with hushed(), interruptible():
-        trainer.fit(module, batches, inner, ckpt_path=last, weights_only=False)
+    task.run(module, crops, DataLoader(WindowDataset(inner_set, plan), 128), of="records")
     path = out / f"{plan.name}.pt"
-    if not trainer.is_global_zero:
+    if not task.first:
         return path
-    # The averaged weights. Lightning itself puts them into the module at the end of training only: not when
-    # the kept run was already whole.
-    module.load_state_dict(
-        torch.load(folder / "last.ckpt", map_location="cpu", weights_only=False)["state_dict"]
-    )
-    progress.say("measuring the norms' statistics and scoring")
-    net = module.net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    torch.manual_seed(plan.seed)  # dropout
-    after = EpochOrder(len(crops), plan.seed, plan.optimiser.epochs)
-    settle_norms(net, DataLoader(crops, batch, sampler=after, drop_last=True, num_workers=workers))
+    task.progress.say("measuring the norms' statistics and scoring")
+    net = module.net
+    settle_norms(net, (inputs for inputs, _ in task.after(crops)), plan.seed)
     figures = score(net, inner_set, plan)
     checkpoint.save(path, net.state_dict(), plan, figures)
-    progress.say(
+    task.progress.say(
         f"wrote {path}: inner macro F1 {figures['macro_f1']:.3f}, accuracy {figures['accuracy']:.3f}"
     )
     return path
@@ -147,11 +106,6 @@ def _crops_and_inner(
     """What to fit on, and the inner validation records."""
     disturbance = noise.load(root, plan)
     fit_set, inner_set = sets or training_sets(root, plan)
-    batch, epochs = plan.optimiser.batch, plan.optimiser.epochs
-    steps = len(fit_set.names) // batch * epochs
-    if steps < FEWEST_STEPS:
-        found = f"{len(fit_set.names)} records to fit on, {batch} a batch: {steps} steps in all"
-        raise DataError(found, f"{FEWEST_STEPS} or more", "Take smaller batches or more epochs.")
     window = window_spec(plan)
     if plan.published_augmentation is not None:
         return CropDataset(fit_set, plan, Published(plan.published_augmentation, window)), inner_set
@@ -193,66 +147,6 @@ def _earlier(name: str, role: str, plan: recipes.Recipe, out: Path) -> checkpoin
             f"the [preprocessing], [window], [data] and [[inputs]] of {plan.name}",
         )
     return found
-
-
-def kept(
-    last: Path, name: str, is_own: Callable[[Any], bool], earlier: dict[str, str] | None = None
-) -> tuple[str | None, int]:
-    """The checkpoint of an earlier, unfinished run of this very recipe, and how many epochs it has seen.
-
-    Parameters
-    ----------
-    last : where it would be
-    name : of the recipe
-    is_own : whether the recipe that a checkpoint holds is this one
-    earlier : SHA-256 of the nets that the run learns or starts from, by name
-
-    Raises
-    ------
-    DataError
-        If there is a file of another recipe or of other earlier nets, or one that cannot be read.
-    """
-    if not last.exists():
-        return None, 0
-    advice = f"Delete {last}, or choose another --out."
-    try:
-        content = torch.load(last, map_location="cpu", weights_only=False)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, LookupError, EOFError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{last.name} cannot be read ({reason})", "a kept training run", advice) from None
-    if not isinstance(content, dict) or not is_own(content.get("recipe")):
-        raise DataError(f"{last} was kept by a run of another recipe", name, advice)
-    now = earlier or {}
-    before = content.get("earlier", now)  # runs of older versions do not tell
-    if changed := [net for net in now if before.get(net) != now[net]]:
-        found = f"{last} was kept by a run that learned from another {' and '.join(changed)}"
-        raise DataError(found, "the nets that are there now", advice)
-    return str(last), int(content["epoch"]) + 1
-
-
-def _is_of(plan: recipes.Recipe, table: Any) -> bool:
-    """Whether a kept recipe is this one; keys that came later may be missing in it."""
-    try:
-        return isinstance(table, dict) and recipes.from_table(table, "kept") == plan
-    except DataError:
-        return False
-
-
-def settle_norms(net: nn.Module, batches: DataLoader[Any]) -> None:
-    """Measure the batch norms' statistics anew, over one epoch: those of averaged weights are not the
-    average of the statistics (Izmailov et al., UAI 2018)."""
-    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
-    momenta = [m.momentum for m in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # cumulative average
-    net.train()
-    with torch.no_grad():
-        for inputs, _ in batches:
-            net(*inputs)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    net.eval()
 
 
 def training_sets(root: Path, plan: recipes.Recipe) -> tuple[ConditionedSet, ConditionedSet]:

@@ -22,7 +22,7 @@ class Task:
     """Dotted names of modules under ``ecgedge.training``."""
 
     run: str
-    """Has ``train(recipe, root, out, threads, *, workers, devices, precision) -> Path``."""
+    """Has ``train(recipe, root, out, **machine) -> Path``; ``machine``: fields of ``trainer.Machine``."""
     report: str
     """Has ``command(model, root, *, int8, data, split, out) -> list[Path]``, for ``ecgedge evaluate``."""
     varied: bool = False

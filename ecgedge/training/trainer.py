@@ -6,6 +6,7 @@ import logging
 import signal
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,6 +36,20 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "16": "16-mixed",
 }
 """Arithmetic of a run; all but the first mix it with 32 bits."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run is given to run on."""
+
+    threads: int | None = None
+    """Of torch on a CPU; None: torch's own choice."""
+    workers: int = 0
+    """Processes that make what is learned from, which does not depend on them."""
+    devices: str | int = "auto"
+    """How many graphics cards, or processes where there are none; ``auto``: all cards, or one process."""
+    precision: str = "32"
+    """A key of ``PRECISIONS``."""
 
 
 class InOneStep(TorchCheckpointIO):
@@ -67,28 +82,20 @@ class StepSeeds(Callback):
 
 
 def make_trainer(
-    folder: Path,
-    progress: Progress,
-    devices: str | int,
-    precision: str,
-    *,
-    epochs: int,
-    seed: int,
-    ema_decay: float,
+    folder: Path, progress: Progress, machine: Machine, *, epochs: int, seed: int, ema_decay: float
 ) -> lightning.Trainer:
     """A trainer that keeps ``last.ckpt`` of every whole epoch, and its logs, in ``folder``.
 
     Parameters
     ----------
     epochs, seed, ema_decay : of the recipe
-    devices : how many graphics cards, or processes where there are none; ``auto``: all cards, or one process
-    precision : a key of ``PRECISIONS``
 
     Raises
     ------
     UsageError
         If this machine cannot do that.
     """
+    devices, precision = machine.devices, machine.precision
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r}", f"one of {', '.join(PRECISIONS)}")
     try:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
-import lightning
 import torch
 from torch import Tensor, nn
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
-from ecgedge.errors import DataError
+from ecgedge.training.learner import Learner
 
 if TYPE_CHECKING:
     from ecgedge.training.apc.recipe import ApcRecipe
@@ -23,7 +21,7 @@ def log_odds(net: nn.Module, inputs: list[Tensor]) -> Tensor:
     return logits[:, 1] - logits[:, 0]
 
 
-class StepModule(lightning.LightningModule):
+class StepModule(Learner):
     """One step of the recipe.
 
     Parameters
@@ -33,9 +31,8 @@ class StepModule(lightning.LightningModule):
     """
 
     def __init__(self, net: nn.Module, recipe: ApcRecipe, number: int) -> None:
-        super().__init__()
-        self.net: nn.Module = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.recipe, self.step = recipe, recipe.steps[number]
+        super().__init__(net, recipe, recipe.steps[number].peak_rate)
+        self.step = recipe.steps[number]
         net.train().requires_grad_(False)
         self.learning.requires_grad_(True)
         self._seen: list[tuple[Tensor, Tensor]] = []
@@ -43,36 +40,23 @@ class StepModule(lightning.LightningModule):
     @property
     def learning(self) -> nn.Module:
         """The part whose weights change."""
-        return self.net if self.step.trains == "all" else getattr(self.net, self.step.trains)
+        part: nn.Module = self.net if self.step.trains == "all" else getattr(self.net, self.step.trains)
+        return part
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Hold the frozen part still: its norms, too."""
         self.net.eval()
         self.learning.train()
 
-    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-        """Give the loss of one batch.
-
-        Raises
-        ------
-        DataError
-            If the loss is no finite number: everything after it would be lost.
-        """
+    def loss_of(self, batch: list[Tensor]) -> Tensor:
+        """Of windows with their attention, or with their labels."""
         batch = [x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in batch]
-        loss = self._attention(*batch) if self.step.trains == "weigher" else self._entropy(batch)
-        if not torch.isfinite(loss):
-            raise DataError(
-                f"the loss became {loss.item()} in epoch {self.current_epoch + 1}",
-                "a finite number",
-                "Lower peak_rate in the recipe; the last whole epoch is kept.",
-            )
-        self.log("train_loss", loss, on_step=False, on_epoch=True)
-        return loss
+        return self._attention(*batch) if self.step.trains == "weigher" else self._entropy(batch)
 
     def _attention(self, signal: Tensor, wanted: Tensor) -> Tensor:
         """Cross-entropy with the manual attention, over samples where that is known."""
         known = ~wanted.isnan()
-        logits: Tensor = self.net.weigher(signal)  # type: ignore[operator]
+        logits: Tensor = self.net.weigher(signal)
         return nn.functional.binary_cross_entropy_with_logits(logits[known], wanted[known])
 
     def _entropy(self, batch: list[Tensor]) -> Tensor:
@@ -98,21 +82,3 @@ class StepModule(lightning.LightningModule):
             return
         self.log("inner_ap", binary_average_precision(told, label))
         self.log("inner_auroc", binary_auroc(told, label))
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the recipe beside the weights, so that no other recipe goes on from them."""
-        checkpoint["recipe"] = dataclasses.asdict(self.recipe)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW with a one-cycle schedule, of the part that learns; no decay on norms and biases."""
-        part, decay = self.learning, self.recipe.optimiser.weight_decay
-        groups = [
-            {"params": [p for p in part.parameters() if p.ndim > 1], "weight_decay": decay},
-            {"params": [p for p in part.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimiser = torch.optim.AdamW(groups, lr=self.step.peak_rate)
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, self.step.peak_rate, total_steps=steps, pct_start=0.25
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -11,6 +11,8 @@ from ecgedge.training.apc.waves import WeightOptions
 from ecgedge.training.recipe import (
     FEWEST_STEPS,
     AugmentationOptions,
+    BaseOptimiser,
+    BaseRecipe,
     Rules,
     WindowOptions,
     enforce,
@@ -48,15 +50,11 @@ class DataOptions:
 
 
 @dataclass(frozen=True)
-class OptimiserOptions:
+class OptimiserOptions(BaseOptimiser):
     """What all steps share; an epoch has ``epoch_windows``, ``positives`` of them with what is sought."""
 
-    batch: int
     epoch_windows: int
     positives: float
-    weight_decay: float
-    label_smoothing: float
-    ema_decay: float
 
 
 @dataclass(frozen=True)
@@ -73,15 +71,9 @@ class Step:
 
 
 @dataclass(frozen=True)
-class ApcRecipe:
+class ApcRecipe(BaseRecipe):
     """A whole recipe."""
 
-    name: str
-    task: str
-    architecture: str
-    seed: int
-    net: dict[str, Any]
-    preprocessing: dict[str, Any]
     window: WindowOptions
     data: DataOptions
     attention: WeightOptions

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lightning
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from ecgedge.datasets import cinc2017
 from ecgedge.datasets.archive import data_root
-from ecgedge.errors import DataError, UsageError
+from ecgedge.errors import DataError
 from ecgedge.models import build
 from ecgedge.training import checkpoint, noise
 from ecgedge.training.apc import recipe as recipes
@@ -34,11 +33,9 @@ from ecgedge.training.apc.data import (
 )
 from ecgedge.training.apc.figures import summary
 from ecgedge.training.apc.module import StepModule, log_odds
-from ecgedge.training.data import EpochOrder
-from ecgedge.training.place import usable
+from ecgedge.training.fitting import Fit, begin, settle_norms
 from ecgedge.training.progress import Progress
-from ecgedge.training.run import kept
-from ecgedge.training.trainer import hushed, interruptible, make_trainer
+from ecgedge.training.trainer import Machine
 
 if TYPE_CHECKING:
     from torch import nn
@@ -105,51 +102,36 @@ def _borrowed(root: Path, plan: recipes.ApcRecipe, waves: Path | None) -> list[R
     return load_cinc2017(root, sorted(chosen), plan, "".join(BORROWED), waves=waves)
 
 
-def train(
-    recipe: str,
-    root: str | Path | None = None,
-    out: str | Path = "runs",
-    threads: int | None = None,
-    *,
-    workers: int = 0,
-    devices: str | int = "auto",
-    precision: str = "32",
-) -> Path:
+def train(recipe: str, root: str | Path | None = None, out: str | Path = "runs", **machine: Any) -> Path:
     """Train a recipe and write ``OUT/NAME.pt``; returns its path. See ``training.run.train``."""
-    plan, folder = recipes.load(recipe), data_root(root)
-    return fit(plan, folder, Path(out), threads, workers=workers, devices=devices, precision=precision)
+    return fit(recipes.load(recipe), data_root(root), Path(out), Machine(**machine))
 
 
 def fit(
     plan: recipes.ApcRecipe,
     root: Path,
     out: Path,
-    threads: int | None = None,
+    machine: Machine,
     *,
-    workers: int = 0,
-    devices: str | int = "auto",
-    precision: str = "32",
     sets: Sets | None = None,
 ) -> Path:
     """``train`` for a recipe in hand; ``sets`` are recordings in place of those that it would load."""
-    if threads:
-        torch.set_num_threads(threads)
-    lightning.seed_everything(plan.seed, verbose=False)
+    folder = begin(plan, out, machine)
     net = build(plan.architecture, plan.net)
-    folder = usable(out / plan.name)
     Progress(1).say("reading and conditioning the records")
     sets = sets or load_sets(root, plan, out / "waves")
     inner = scorable(sets.inner, plan)
     if inner.labels.min() == inner.labels.max():
         raise DataError(f"inner records {plan.data.inner}", "windows with and without what is sought")
     disturbance = noise.load(root, plan)
-    how: dict[str, Any] = {"workers": workers, "devices": devices, "precision": precision}
     for number in range(len(plan.steps)):
         whole = folder / f"step-{number + 1}.pt"
         if whole.is_file() and (done := checkpoint.load_as(whole, recipes.from_table)).recipe == plan:
             net = done.net
             continue
-        net = _step(net, plan, number, whole.with_suffix(""), sets, inner, disturbance, **how)
+        pieces = _pieces(plan, number, sets, disturbance)
+        watched = _watched(plan, number, sets, inner, net)
+        net = _step(net, plan, number, whole.with_suffix(""), pieces, watched, machine)
         checkpoint.save(whole, net.state_dict(), plan, {})
     figures = summary(inner.labels, scores(net, inner), inner.names)
     path = out / f"{plan.name}.pt"
@@ -163,54 +145,20 @@ def _step(
     plan: recipes.ApcRecipe,
     number: int,
     folder: Path,
-    sets: Sets,
-    inner: Scorable,
-    disturbance: noise.Noise,
-    *,
-    workers: int,
-    devices: str | int,
-    precision: str,
+    pieces: Pieces,
+    watched: DataLoader[Any],
+    machine: Machine,
 ) -> nn.Module:
     """Run one step, or what is left of it; returns the net with its averaged weights."""
-    step, batch = plan.steps[number], plan.optimiser.batch
-    last, epoch = kept(folder / "last.ckpt", plan.name, lambda table: _is_of(plan, table))
-    progress = Progress(step.epochs, WORDS[step.trains])
-    progress.say(f"step {number + 1} of {len(plan.steps)}: {step.trains}")
-    with hushed():
-        trainer = make_trainer(
-            folder, progress, devices, precision,
-            epochs=step.epochs, seed=plan.seed, ema_decay=plan.optimiser.ema_decay,
-        )  # fmt: skip
-    processes = trainer.world_size
-    if batch % processes:
-        raise UsageError(f"a batch of {batch} on {processes} devices", "a batch that they can share")
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = StepWindows(_pieces(plan, number, sets, disturbance), plan, number)
-    order = EpochOrder(len(drawn), plan.seed, epoch, trainer.global_rank, processes)
-    batches = DataLoader(drawn, batch // processes, sampler=order, drop_last=True, num_workers=workers)
-    watched = _watched(plan, number, sets, inner, net)
-    module = StepModule(net, plan, number)
-    with hushed(), interruptible():
-        trainer.fit(module, batches, watched, ckpt_path=last, weights_only=False)
-    # The averaged weights: Lightning puts them into the module at the end of training only.
-    module.load_state_dict(
-        torch.load(folder / "last.ckpt", map_location="cpu", weights_only=False)["state_dict"]
-    )
-    made: nn.Module = module.net.to(memory_format=torch.contiguous_format).cpu()  # type: ignore[call-overload]
-    torch.manual_seed(plan.seed)  # dropout
-    after = EpochOrder(len(drawn), plan.seed, step.epochs)
-    settle(
-        made, module.learning, DataLoader(drawn, batch, sampler=after, drop_last=True, num_workers=workers)
-    )
+    step = plan.steps[number]
+    task = Fit(folder, plan, recipes.from_table, machine, step.epochs, WORDS[step.trains])
+    task.progress.say(f"step {number + 1} of {len(plan.steps)}: {step.trains}")
+    drawn, module = StepWindows(pieces, plan, number), StepModule(net, plan, number)
+    task.run(module, drawn, watched)
+    made: nn.Module = module.net
+    after = (batch[: len(net.inputs)] for batch in task.after(drawn))  # type: ignore[arg-type]
+    settle_norms(made, after, plan.seed, module.learning)
     return made.eval()
-
-
-def _is_of(plan: recipes.ApcRecipe, table: Any) -> bool:
-    """Whether a kept recipe is this one."""
-    try:
-        return isinstance(table, dict) and recipes.from_table(table, "kept") == plan
-    except DataError:
-        return False
 
 
 def _pieces(plan: recipes.ApcRecipe, number: int, sets: Sets, disturbance: noise.Noise) -> Pieces:
@@ -233,23 +181,6 @@ def _watched(
     some = slice(None, None, 2)  # those between overlap their neighbours
     columns = inner.inputs(some, net.inputs)  # type: ignore[arg-type]
     return DataLoader(TensorDataset(*columns, torch.from_numpy(inner.labels[some])), 128)
-
-
-def settle(net: nn.Module, part: nn.Module, batches: DataLoader[Any]) -> None:
-    """Measure the norms' statistics anew where weights changed; see ``run.settle_norms``."""
-    norms = [m for m in part.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    momenta = [m.momentum for m in norms]
-    net.eval()
-    part.train()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # cumulative average
-    with torch.no_grad():
-        for batch in batches:
-            net(*batch[: len(net.inputs)])  # type: ignore[arg-type]
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    net.eval()
 
 
 def scores(net: nn.Module, windows: Scorable) -> Floats:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import lightning
 import torch
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_f1_score, multilabel_f1_score
 
 from ecgedge.beat_windows import INTERVALS
-from ecgedge.errors import DataError
 from ecgedge.models.ecg_sl import BeatDecoder
 from ecgedge.training.beats.augment import augment
 from ecgedge.training.beats.data import NONE
 from ecgedge.training.beats.recipe import SEVERAL
+from ecgedge.training.learner import Learner
 
 if TYPE_CHECKING:
     from ecgedge.models.ecg_sl import EcgSl
@@ -26,58 +24,7 @@ Batch = list[Tensor]
 _THERE = INTERVALS.index("a beat is there")
 
 
-class _Stage(lightning.LightningModule):
-    """What the stages share: the net, its optimiser, and a loss that must be finite."""
-
-    peak_rate: float
-
-    def __init__(self, net: EcgSl, recipe: BeatRecipe) -> None:
-        super().__init__()
-        self.net: EcgSl = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.recipe = recipe
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Give the loss of one batch.
-
-        Raises
-        ------
-        DataError
-            If the loss is no finite number: everything after it would be lost.
-        """
-        loss = self.loss(batch)
-        if not torch.isfinite(loss):
-            raise DataError(
-                f"the loss became {loss.item()} in epoch {self.current_epoch + 1}",
-                "a finite number",
-                "Lower peak_rate in the recipe; the last whole epoch is kept.",
-            )
-        self.log("train_loss", loss, on_step=False, on_epoch=True)
-        return loss
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Loss of a batch, a scalar."""
-        raise NotImplementedError
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the recipe beside the weights, so that no other recipe goes on from them."""
-        checkpoint["recipe"] = dataclasses.asdict(self.recipe)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW with a one-cycle schedule; no decay on norms and biases."""
-        decay = self.recipe.optimiser.weight_decay
-        groups = [
-            {"params": [p for p in self.parameters() if p.ndim > 1], "weight_decay": decay},
-            {"params": [p for p in self.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimiser = torch.optim.AdamW(groups, lr=self.peak_rate)
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, self.peak_rate, total_steps=steps, pct_start=0.25
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-class Reconstruction(_Stage):
+class Reconstruction(Learner):
     """Stages 1 and 2: the decoder makes beats out of their embeddings, or out of what their neighbours tell.
 
     Parameters
@@ -87,12 +34,16 @@ class Reconstruction(_Stage):
     """
 
     def __init__(self, net: EcgSl, decoder: BeatDecoder, recipe: BeatRecipe, *, masked: bool) -> None:
-        super().__init__(net, recipe)
+        super().__init__(net, recipe, recipe.pretraining.peak_rate)
         self.decoder, self.masked = decoder, masked
         self.hidden = nn.Parameter(0.1 * torch.randn(1, recipe.net.get("width", net.config.width), 1, 1))
-        self.peak_rate = recipe.pretraining.peak_rate
 
-    def loss(self, batch: Batch) -> Tensor:
+    @property
+    def learning(self) -> nn.Module:
+        """All of it."""
+        return self
+
+    def loss_of(self, batch: Batch) -> Tensor:
         """Mean squared error over the beats that count, standard deviations of the template."""
         segments, deviations, intervals = augment(batch[:3], self.recipe.augmentation)
         counts = intervals[..., _THERE : _THERE + 1] > 0
@@ -107,13 +58,12 @@ class Reconstruction(_Stage):
         return out
 
 
-class BeatClassifier(_Stage):
+class BeatClassifier(Learner):
     """Stage 3: weighted cross-entropy over beats, or over windows where they have one class."""
 
     def __init__(self, net: EcgSl, recipe: BeatRecipe) -> None:
-        super().__init__(net, recipe)
         o = recipe.optimiser
-        self.peak_rate = o.peak_rate
+        super().__init__(net, recipe, o.peak_rate)
         weights = torch.tensor(o.class_weights)
         self.several = recipe.data.set in SEVERAL
         self._entropy: nn.Module = (
@@ -128,8 +78,8 @@ class BeatClassifier(_Stage):
         out: Tensor = self.net(*inputs[: len(self.net.inputs)])
         return out.reshape(-1, out.shape[-1])
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Loss over what has a label."""
+    def loss_of(self, batch: Batch) -> Tensor:
+        """Over what has a label."""
         *inputs, told = batch
         logits = self._logits(augment(inputs, self.recipe.augmentation))
         out: Tensor = self._entropy(logits, told.float() if self.several else told.reshape(-1).long())

@@ -7,7 +7,7 @@ from typing import Any
 
 from ecgedge.beat_windows import INTERVALS, KINDS, BeatSpec
 from ecgedge.errors import BundleError, DataError
-from ecgedge.training.recipe import Rules, enforce, fill, read_table
+from ecgedge.training.recipe import BaseRecipe, LabelOptimiser, Rules, enforce, fill, read_table
 
 TASK = "beats"
 ARCHITECTURE = "ecg-sl"
@@ -70,19 +70,6 @@ class PretrainingOptions:
 
 
 @dataclass(frozen=True)
-class OptimiserOptions:
-    """How the loss is brought down; ``class_weights`` in the order of the classes."""
-
-    epochs: int
-    batch: int
-    peak_rate: float
-    weight_decay: float
-    label_smoothing: float
-    class_weights: list[float]
-    ema_decay: float
-
-
-@dataclass(frozen=True)
 class AugmentationOptions:
     """Strengths, see ``augment``: in standard deviations of the template, natural logarithms, or shares."""
 
@@ -97,18 +84,12 @@ class AugmentationOptions:
 
 
 @dataclass(frozen=True)
-class BeatRecipe:
+class BeatRecipe(BaseRecipe):
     """A whole recipe; ``net`` leaves out what the window says (beats, samples, emit, figures, classes)."""
 
-    name: str
-    task: str
-    architecture: str
-    seed: int
-    net: dict[str, Any]
-    preprocessing: dict[str, Any]
     window: WindowOptions
     data: DataOptions
-    optimiser: OptimiserOptions
+    optimiser: LabelOptimiser
     pretraining: PretrainingOptions = PretrainingOptions(0, 0)
     augmentation: AugmentationOptions = AugmentationOptions()
 
