@@ -19,7 +19,7 @@ from typing import Any
 
 from ecgedge.bundle import FOLDER, list_bundles, open_bundle
 from ecgedge.mcu import fitted
-from ecgedge.mcu.narrow import MOST_GROUPS, narrow, stages, unpack
+from ecgedge.mcu.narrow import MOST_TOGETHER, narrow, stages, unpack
 from ecgedge.mcu.plan import lives
 
 _MOST = 1 << 26
@@ -85,7 +85,7 @@ def _next(model: bytes, groups: list[int]) -> list[int] | None:
         start = begin + stage.expand - end
         begin, end = start + now * operators + (now > 1), stage.expand + operators
         if start <= peak < begin:
-            more = next((n for n in range(now + 1, MOST_GROUPS + 1) if stage.channels % n == 0), None)
+            more = next((n for n in range(now + 1, MOST_TOGETHER + 1) if stage.channels % n == 0), None)
             before = [*groups, *[1] * number][:number]
             return None if more is None else [*before, more, *groups[number + 1 :]]
     return None

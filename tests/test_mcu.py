@@ -19,20 +19,30 @@ from ecgedge.cli import main
 from ecgedge.errors import BundleError, EcgedgeError, UsageError
 
 litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
-mcu_c, narrow, plan = (pytest.importorskip(f"ecgedge.mcu.{name}") for name in ("c", "narrow", "plan"))
+parts = ("c", "joins", "narrow", "plan")
+mcu_c, joins, narrow, plan = (pytest.importorskip(f"ecgedge.mcu.{name}") for name in parts)
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 
 
-@pytest.fixture(params=[name for name in list_bundles() if "micro" in open_bundle(name).manifest])
+@pytest.fixture(scope="module", params=list_bundles())
 def bundle(request: pytest.FixtureRequest) -> Bundle:
-    """Return each shipped bundle that microcontrollers can run."""
+    """Return each shipped bundle."""
     return open_bundle(request.param)
 
 
+@pytest.fixture(scope="module")
 def fitted(bundle: Bundle) -> bytes:
-    """The network as it is exported."""
-    return mcu.fitted(bundle.model, bundle.manifest["micro"].get("groups", []))
+    """Return its network as it is exported."""
+    return mcu.fitted(bundle.model, bundle.manifest["micro"]["groups"])
+
+
+@pytest.fixture(scope="module")
+def exported(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with its files."""
+    folder = tmp_path_factory.mktemp("exported")
+    mcu.export(bundle, folder)
+    return folder
 
 
 def micro(model: bytes, arena: int) -> Any:
@@ -50,6 +60,22 @@ def outputs(run: Any, bundle: Bundle, inputs: list[np.ndarray]) -> list[np.ndarr
     return [run.get_output(index).copy() for index in range(len(bundle.manifest["outputs"]))]
 
 
+def by_reference(model: bytes) -> Any:
+    """TFLite's interpreter with its reference kernels, and no delegate, which would hide the operators."""
+    kernels = litert.OpResolverType.BUILTIN_REF
+    run = litert.Interpreter(model_content=model, experimental_op_resolver_type=kernels)
+    run.allocate_tensors()
+    return run
+
+
+def reference(run: Any, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    """What it makes of inputs."""
+    for detail, tensor in zip(run.get_input_details(), inputs, strict=True):
+        run.set_tensor(detail["index"], tensor)
+    run.invoke()
+    return [run.get_tensor(detail["index"]) for detail in run.get_output_details()]
+
+
 def random_inputs(bundle: Bundle, seed: int) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     return [rng.integers(-128, 128, entry["shape"], np.int8) for entry in bundle.manifest["inputs"]]
@@ -62,37 +88,32 @@ def prefix(bundle: Bundle) -> str:
 def run_c(folder: Path, bundle: Bundle, body: str) -> bytes:
     """Compile a program with the exported files; what it prints."""
     name = bundle.name.replace("-", "_")
+    strict = (*STRICT, "-Wno-overlength-strings")
+    if not (folder / "model.o").exists():
+        run("gcc", *strict, "-c", folder / f"{name}_model.c", "-o", folder / "model.o")
     (folder / "main.c").write_text(
         f'#include <stdio.h>\n#include "{name}_model.h"\nint main(void) {{ {body} }}\n'
     )
-    run(
-        "gcc",
-        *STRICT,
-        "-Wno-overlength-strings",
-        folder / "main.c",
-        folder / f"{name}_model.c",
-        "-o",
-        folder / "p",
-    )
+    run("gcc", *strict, folder / "main.c", folder / "model.o", "-o", folder / "p")
     run("sh", "-c", f"'{folder}/p' > '{folder}/out'")
     return (folder / "out").read_bytes()
 
 
-def test_the_array_is_the_network_and_aligned(bundle: Bundle, tmp_path: Path) -> None:
+def test_the_array_is_the_network_and_aligned(bundle: Bundle, fitted: bytes, exported: Path) -> None:
     needs("gcc")
-    mcu.export(bundle, tmp_path)
     name = bundle.name.replace("-", "_")
     size = f"{prefix(bundle)}_MODEL_BYTES"
     body = f"fwrite({name}_model, 1, {size}, stdout); return ((unsigned long){name}_model) % 16 != 0;"
-    assert run_c(tmp_path, bundle, body) == fitted(bundle)
+    assert run_c(exported, bundle, body) == fitted
 
 
-def test_the_numbers_are_those_of_the_manifest_in_single_precision(bundle: Bundle, tmp_path: Path) -> None:
+def test_the_numbers_are_those_of_the_manifest_in_single_precision(
+    bundle: Bundle, fitted: bytes, exported: Path
+) -> None:
     needs("gcc")
-    mcu.export(bundle, tmp_path)
     manifest, p = bundle.manifest, prefix(bundle)
     expected: dict[str, float] = {
-        "MODEL_BYTES": len(fitted(bundle)),
+        "MODEL_BYTES": len(fitted),
         "ARENA_BYTES": manifest["micro"]["arena_bytes"],
         "RATE_HZ": manifest["preprocessing"]["rate_hz"],
         "HIGHPASS_HZ": manifest["preprocessing"]["highpass_hz"],
@@ -110,30 +131,26 @@ def test_the_numbers_are_those_of_the_manifest_in_single_precision(bundle: Bundl
     for key, value in manifest["thresholds"].items():
         expected[f"THRESHOLD_{key.upper()}"] = value
     body = "".join(f'printf("%.17g\\n", (double){p}_{key});' for key in expected) + " return 0;"
-    found = [float(line) for line in run_c(tmp_path, bundle, body).split()]
+    found = [float(line) for line in run_c(exported, bundle, body).split()]
     assert found == [float(np.float32(value)) for value in expected.values()]
 
 
-def test_classes_and_words_stand_in_the_order_of_the_logits(bundle: Bundle, tmp_path: Path) -> None:
+def test_classes_and_words_stand_in_the_order_of_the_logits(bundle: Bundle, exported: Path) -> None:
     needs("gcc")
-    mcu.export(bundle, tmp_path)
     p = prefix(bundle)
     body = (
         f"const char *names[] = {p}_CLASS_NAMES; const char *words[] = {p}_CLASS_WORDS;"
         f'for (int k = 0; k < {p}_CLASSES; k++) printf("%s=%s\\n", names[k], words[k]); return 0;'
     )
-    lines = run_c(tmp_path, bundle, body).decode().splitlines()
+    lines = run_c(exported, bundle, body).decode().splitlines()
     assert lines == [f"{name}={bundle.manifest['words'][name]}" for name in bundle.classes]
 
 
-def test_the_operators_are_those_in_the_network(bundle: Bundle) -> None:
+def test_the_operators_are_those_in_the_network(bundle: Bundle, fitted: bytes) -> None:
     """The interpreter's own list of the network's operators, and methods that the resolver has."""
-    model = fitted(bundle)
-    kernels = litert.OpResolverType.BUILTIN_REF  # no delegate, which would hide them
-    interpreter = litert.Interpreter(model_content=model, experimental_op_resolver_type=kernels)
-    used = {op["op_name"] for op in interpreter._get_ops_details()}
-    assert used == set(narrow.operators(model))
-    text = mcu_c.header(bundle, model)
+    used = {op["op_name"] for op in by_reference(fitted)._get_ops_details()}
+    assert used == set(narrow.operators(fitted))
+    text = mcu_c.header(bundle, fitted)
     calls = re.search(r"_OPERATORS\(X\) (.+)", text)
     assert calls is not None
     methods = re.findall(r"X\((\w+)\)", calls[1])
@@ -153,19 +170,60 @@ RESOLVER = {
 """Methods of tflite::MicroMutableOpResolver, from its header."""
 
 
-def test_the_told_arena_is_enough_and_hardly_more(bundle: Bundle) -> None:
-    arena, model = bundle.manifest["micro"]["arena_bytes"], fitted(bundle)
-    assert outputs(micro(model, arena), bundle, random_inputs(bundle, 0))
+def test_the_told_arena_is_enough_and_hardly_more(bundle: Bundle, fitted: bytes) -> None:
+    arena = bundle.manifest["micro"]["arena_bytes"]
+    assert outputs(micro(fitted, arena), bundle, random_inputs(bundle, 0))
     with pytest.raises(RuntimeError):
-        micro(model, arena - 1024)
+        micro(fitted, arena - 1024)
 
 
-def test_what_is_exported_says_bit_for_bit_what_the_bundle_says(bundle: Bundle) -> None:
-    before, after = micro(bundle.model, 1 << 23), micro(fitted(bundle), 1 << 23)
+def test_what_is_exported_says_bit_for_bit_what_the_bundle_says(bundle: Bundle, fitted: bytes) -> None:
+    before, after = by_reference(bundle.model), by_reference(fitted)
     for seed in range(5):
         inputs = random_inputs(bundle, seed)
-        for one, other in zip(outputs(before, bundle, inputs), outputs(after, bundle, inputs), strict=True):
+        for one, other in zip(reference(before, inputs), reference(after, inputs), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def concatenation(sizes: list[int], axis: int) -> bytes:
+    """A network that puts its inputs of shape (2, size, 3) side by side."""
+    schema = narrow.schema
+    content, graph = schema.ModelT(), schema.SubGraphT()
+    content.version = 3
+    content.subgraphs, content.buffers, content.operatorCodes = [graph], [schema.BufferT()], []
+    graph.tensors, n = [], len(sizes)
+    for size in (*sizes, sum(sizes)):
+        tensor = schema.TensorT()
+        tensor.shape, tensor.type, tensor.buffer = [2, size, 3], schema.TensorType.INT8, 0
+        tensor.quantization = schema.QuantizationParametersT()
+        tensor.quantization.scale, tensor.quantization.zeroPoint = [0.5], [3]
+        graph.tensors.append(tensor)
+    graph.inputs, graph.outputs = list(range(n)), [n]
+    op = narrow.side_by_side(content, graph.inputs, n)
+    op.builtinOptions.axis = axis
+    graph.operators = [op]
+    return bytes(narrow.pack(content, 1 << 12))
+
+
+@pytest.mark.parametrize("axis", [1, -2])
+@pytest.mark.parametrize("n", [2, 10, 11, 99, 101, 137])
+def test_a_join_of_any_length_becomes_a_tree_with_the_same_result(n: int, axis: int) -> None:
+    rng = np.random.default_rng(n)
+    sizes = rng.integers(1, 5, n).tolist()
+    inputs = [rng.integers(-128, 128, (2, size, 3), np.int8) for size in sizes]
+    made = joins.shortened(concatenation(sizes, axis))
+    np.testing.assert_array_equal(reference(by_reference(made), inputs)[0], np.concatenate(inputs, axis))
+    run = micro(plan.planned(made), 1 << 20)
+    for index, tensor in enumerate(inputs):
+        run.set_input(tensor, index)
+    run.invoke()
+    np.testing.assert_array_equal(run.get_output(0), np.concatenate(inputs, axis))
+
+
+def test_without_it_the_interpreter_refuses_a_long_join() -> None:
+    """Else ``joins`` would be of no use."""
+    with pytest.raises(RuntimeError):
+        micro(concatenation([1] * 11, 1), 1 << 20)
 
 
 def test_any_number_of_groups_gives_the_same_bits() -> None:
@@ -185,9 +243,8 @@ def test_groups_that_do_not_fit_are_refused(groups: list[int]) -> None:
         narrow.narrow(open_bundle("efficientecg-xs").model, groups)
 
 
-def test_no_two_tensors_of_a_plan_are_in_each_other_s_way(bundle: Bundle) -> None:
-    model = narrow.narrow(bundle.model, bundle.manifest["micro"].get("groups", []))
-    tensors = plan.lives(narrow.unpack(model))
+def test_no_two_tensors_of_a_plan_are_in_each_other_s_way(fitted: bytes) -> None:
+    tensors = plan.lives(narrow.unpack(fitted))
     offsets = plan.place(tensors)
     for one, other in combinations(tensors, 2):
         if one.meets(other):
@@ -208,7 +265,9 @@ def test_the_header_is_cpp_too_and_can_be_read_by_a_microcontroller_s_compiler(t
     out = tmp_path / "m4.o"
     run("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-ffreestanding", *STRICT, "-c", source, "-o", out)
     size = run("arm-none-eabi-size", out).splitlines()[1].split()
-    assert int(size[0]) == len(fitted(bundle))  # in flash, nothing in RAM
+    assert int(size[0]) == len(
+        mcu.fitted(bundle.model, bundle.manifest["micro"]["groups"])
+    )  # in flash, nothing in RAM
     assert int(size[1]) == int(size[2]) == 0
 
 

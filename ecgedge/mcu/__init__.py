@@ -1,7 +1,7 @@
 """A bundle for microcontrollers: its network in less memory, and as C, for TensorFlow Lite Micro.
 
-``narrow`` works wide stages off in groups of channels, ``plan`` tells the interpreter where each tensor goes,
-and ``c`` writes the result. Numbers stay the same to the bit.
+``joins`` makes long joins short, ``narrow`` works wide stages off in groups of channels, ``plan`` tells the
+interpreter where each tensor goes, and ``c`` writes the result. Numbers stay the same to the bit.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ def fitted(model: bytes, groups: Sequence[int]) -> bytes:
     EcgedgeError : ai-edge-litert, which describes the format, is not installed
     """
     try:
+        from ecgedge.mcu.joins import shortened
         from ecgedge.mcu.narrow import narrow
         from ecgedge.mcu.plan import planned
     except ImportError as error:
         raise EcgedgeError(f"{error.name} is not installed", "ai-edge-litert (64-bit systems)") from None
-    return planned(narrow(model, groups))
+    return planned(narrow(shortened(model), groups))
 
 
 def export(bundle: Bundle, target: Path) -> list[Path]:

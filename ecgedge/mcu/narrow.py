@@ -17,7 +17,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-MOST_GROUPS = 10
+MOST_TOGETHER = 10
 """What TensorFlow Lite Micro puts side by side in one operator."""
 
 _OPERATORS = schema.BuiltinOperator
@@ -38,7 +38,7 @@ def operators(model: bytes) -> list[str]:
     """TFLite's names of the operators in a model."""
     names = {code: name for name, code in vars(_OPERATORS).items() if not name.startswith("_")}
     content = unpack(model)
-    used = {_kind(content, op) for op in content.subgraphs[0].operators}
+    used = {kind_of(content, op) for op in content.subgraphs[0].operators}
     return sorted(names[code] for code in used)
 
 
@@ -51,12 +51,12 @@ def narrow(model: bytes, groups: Sequence[int]) -> bytes:
 
     Raises
     ------
-    ValueError : more numbers than stages, one above ``MOST_GROUPS``, or one that does not divide the channels
+    ValueError : more numbers than stages, one above ``MOST_TOGETHER``, one that does not divide the channels
     """
     content = unpack(model)
     graph = content.subgraphs[0]
     found = stages(content)
-    wrong = [n for s, n in zip(found, groups, strict=False) if not 1 <= n <= MOST_GROUPS or s.channels % n]
+    wrong = [n for s, n in zip(found, groups, strict=False) if not 1 <= n <= MOST_TOGETHER or s.channels % n]
     if wrong or len(groups) > len(found):
         raise ValueError(f"groups {list(groups)} for stages of {[s.channels for s in found]} channels")
     for stage, number in reversed(list(zip(found, groups, strict=False))):
@@ -87,7 +87,7 @@ def stages(content: Any) -> list[Stage]:
             users.setdefault(int(tensor), []).append(place)
     found = []
     for place, op in enumerate(graph.operators):
-        if _kind(content, op) == _OPERATORS.CONV_2D:
+        if kind_of(content, op) == _OPERATORS.CONV_2D:
             steps = _behind(content, graph, users, place)
             if steps:
                 found.append(Stage(place, steps, int(graph.tensors[op.outputs[0]].shape[_CHANNELS])))
@@ -102,10 +102,10 @@ def _behind(content: Any, graph: Any, users: dict[int, list[int]], place: int) -
     steps: list[int] = []
     at = place
     for kinds in (*wanted, (_OPERATORS.DEPTHWISE_CONV_2D,), *wanted[:2]):
-        if steps and _kind(content, graph.operators[steps[-1]]) == kinds[0] == _OPERATORS.DEPTHWISE_CONV_2D:
+        if steps and kind_of(content, graph.operators[steps[-1]]) == kinds[0] == _OPERATORS.DEPTHWISE_CONV_2D:
             continue  # there was no padding
         nexts = users.get(int(graph.operators[at].outputs[0]), [])
-        follow = [user for user in nexts if _kind(content, graph.operators[user]) in kinds]
+        follow = [user for user in nexts if kind_of(content, graph.operators[user]) in kinds]
         silu = kinds == (_OPERATORS.LOGISTIC,)
         if (
             len(follow) != 1
@@ -118,7 +118,8 @@ def _behind(content: Any, graph: Any, users: dict[int, list[int]], place: int) -
     return tuple(steps)
 
 
-def _kind(content: Any, op: Any) -> int:
+def kind_of(content: Any, op: Any) -> int:
+    """The operator's number in the format's list."""
     code = content.operatorCodes[op.opcodeIndex]
     return int(max(code.builtinCode, code.deprecatedBuiltinCode))
 
@@ -133,7 +134,7 @@ def _split(content: Any, graph: Any, stage: Stage, groups: int) -> None:
         known: dict[int, int] = {}
         for place in (stage.expand, *stage.steps):
             op = copy.deepcopy(graph.operators[place])
-            kind = _kind(content, op)
+            kind = kind_of(content, op)
             op.inputs = [
                 _part(content, graph, int(t), kind, slot, channels, known) for slot, t in enumerate(op.inputs)
             ]
@@ -141,7 +142,7 @@ def _split(content: Any, graph: Any, stage: Stage, groups: int) -> None:
             op.outputs = [known[int(op.outputs[0])]]
             made.append(op)
         parts.append(known[int(last.outputs[0])])
-    made.append(_side_by_side(content, parts, int(last.outputs[0])))
+    made.append(side_by_side(content, parts, int(last.outputs[0])))
     graph.operators[stage.expand : stage.steps[-1] + 1] = made
 
 
@@ -183,7 +184,8 @@ def _like(content: Any, graph: Any, tensor: int, axis: int, channels: slice) -> 
     return len(graph.tensors) - 1
 
 
-def _side_by_side(content: Any, parts: list[int], whole: int) -> Any:
+def side_by_side(content: Any, parts: list[int], whole: int) -> Any:
+    """An operator, in no graph yet, that joins tensors along their channels."""
     op = schema.OperatorT()
     codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in content.operatorCodes]
     if _OPERATORS.CONCATENATION not in codes:
