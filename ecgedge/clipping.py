@@ -36,17 +36,23 @@ def clipped_share(values: Floats, rate_hz: float) -> float:
     values : raw samples of one lead, shape (n,), any unit, finite
     rate_hz : samples per second
     """
-    starts = np.concatenate(([0], np.flatnonzero(np.diff(values)) + 1))
+    if not values.size:
+        return 0.0
+    shortest = max(3, ceil(SHORTEST_RUN_S * rate_hz))
+    low, high = float(values.min()), float(values.max())
+    # Most signals are through here: too few samples at either end for the shortest runs.
+    if max(map(np.count_nonzero, (values == high, values == low))) < LEAST_RUNS * shortest:
+        return 0.0
+    starts = np.concatenate(([0], np.flatnonzero(values[1:] != values[:-1]) + 1))
     if starts.size < 2 * LEAST_RUNS:
         return 0.0
     lengths = np.diff(starts, append=values.size)
     levels = values[starts]
-    low, high = float(levels.min()), float(levels.max())
     reach = NEAR * (high - low)
     if high - low < LEAST_LEVELS * float(np.abs(np.diff(levels)).min()):
         return 0.0
     held = int(np.partition(lengths, lengths.size // 2)[lengths.size // 2])
-    shortest = max(3, ceil(SHORTEST_RUN_S * rate_hz), 2 * held + 1)
+    shortest = max(shortest, 2 * held + 1)
     share = 0.0
     for at_end, near in ((levels == high, levels >= high - reach), (levels == low, levels <= low + reach)):
         runs: Bools = at_end & (lengths >= shortest) & (lengths <= LONGEST_RUN_S * rate_hz)

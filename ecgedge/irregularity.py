@@ -46,8 +46,9 @@ def ordinary_intervals(times_s: Floats, odd: Bools) -> Floats:
     odd : whether a beat's QRS is of another shape than the ordinary ones, shape (n,)
     """
     kept = np.flatnonzero(~odd)
-    steps = np.diff(kept)
-    rr = np.diff(times_s[kept]) / np.maximum(steps, 1)
+    times = times_s[kept]
+    steps = kept[1:] - kept[:-1]
+    rr = (times[1:] - times[:-1]) / steps
     return np.asarray(rr[(steps <= 2) & (rr > SHORTEST_RR_S) & (rr < LONGEST_RR_S)])
 
 
@@ -63,9 +64,13 @@ def _matches(far: Floats, tolerance: float) -> tuple[float, float]:
 
 def _ranks(values: Floats, *shares: float) -> list[float]:
     """Quantiles, linear between the values; numpy's own takes longer than all the other figures."""
-    ordered = np.sort(values)
-    places = [share * (ordered.size - 1) for share in shares]
-    return np.interp(places, np.arange(ordered.size), ordered).tolist()  # type: ignore[no-any-return]
+    ordered = np.sort(values).tolist()
+    out = []
+    for share in shares:
+        place = share * (len(ordered) - 1)
+        at = min(int(place), len(ordered) - 2)
+        out.append(ordered[at] + (ordered[at + 1] - ordered[at]) * (place - at))
+    return out
 
 
 def _correlation(a: Floats, b: Floats) -> float:
@@ -78,7 +83,7 @@ def features(rr: Floats) -> Floats:
     """The figures of at least ``LEAST_INTERVALS`` intervals (seconds), shape (16,), float64."""
     (middle,) = _ranks(rr, 0.5)
     x = np.log(rr / middle)
-    turn = np.diff(x)
+    turn = x[1:] - x[:-1]
     step = np.abs(turn)
     step2 = np.abs(x[2:] - x[:-2])
     low, half, high = _ranks(step, 0.25, 0.5, 0.75)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecgedge.order import median
+
 if TYPE_CHECKING:
     from ecgedge.messages import Bools, Floats, Window
 
@@ -44,34 +46,36 @@ def odd_beats(window: Window, times_s: Floats) -> Bools:
     none = np.zeros(times_s.size, dtype=bool)
     if times_s.size < 3 or window.signal.size == 0:
         return none
-    alike, size = _compare(*_pieces(window, times_s))
+    alike, size = _compare(_pieces(window, times_s))
     ratio = size / size[:, None]
     of_a_kind = (alike > COMPANION) & (ratio < SIZE) & (ratio > 1 / SIZE)
-    ordinary = of_a_kind[of_a_kind.sum(axis=1).argmax()]
+    ordinary = of_a_kind[np.add.reduce(of_a_kind, axis=1, dtype=np.intp).argmax()]
     if not ordinary.any():
         return none
-    share = size / np.median(size[ordinary])
-    return np.asarray((np.median(alike[:, ordinary], axis=1) < ODD) | (share > SIZE) | (share < 1 / SIZE))
+    share = size / median(size[ordinary])
+    return np.asarray((median(alike[ordinary]) < ODD) | (share > SIZE) | (share < 1 / SIZE))
 
 
-def _pieces(window: Window, times_s: Floats) -> tuple[Floats, int]:
-    """The signal around each beat, slack included, shape (beats, samples), and the slack in samples.
+def _pieces(window: Window, times_s: Floats) -> Floats:
+    """The signal around each beat, moved by -slack to +slack samples, shape (beats, 2 * slack + 1, samples).
 
     Beyond its ends the signal stays at its first and last value.
     """
     slack = max(1, round(SLACK_S * window.rate_hz))
-    reach = max(2, round(REACH_S * window.rate_hz)) + slack
-    places = np.rint((times_s - window.time_s) * window.rate_hz).astype(np.int64)
-    at = places[:, None] + np.arange(-reach, reach + 1)
-    return window.signal.astype(np.float64)[at.clip(0, window.signal.size - 1)], slack
+    reach = max(2, round(REACH_S * window.rate_hz))
+    at = np.rint((times_s - window.time_s) * window.rate_hz).astype(np.int64)
+    around = np.arange(-slack, slack + 1)[:, None] + np.arange(-reach, reach + 1)
+    places = at[:, None, None] + around
+    np.minimum(np.maximum(places, 0, out=places), window.signal.size - 1, out=places)
+    return np.asarray(window.signal.astype(np.float64)[places])
 
 
-def _compare(pieces: Floats, slack: int) -> tuple[Floats, Floats]:
+def _compare(pieces: Floats) -> tuple[Floats, Floats]:
     """Highest correlation of each two QRS within the slack, shape (beats, beats), and their sizes."""
-    shifted = np.lib.stride_tricks.sliding_window_view(pieces, pieces.shape[1] - 2 * slack, axis=1)
-    shifted = shifted - shifted.mean(axis=2, keepdims=True)
-    size = np.sqrt((shifted**2).sum(axis=2))
-    unit = shifted / np.maximum(size, _TINY)[:, :, None]
-    centred = unit[:, slack]
-    alike = np.max([centred @ unit[:, k].T for k in range(2 * slack + 1)], axis=0)
-    return np.maximum(alike, alike.T), np.maximum(size[:, slack], _TINY)
+    beats, shifts, samples = pieces.shape
+    pieces = pieces - np.add.reduce(pieces, axis=2, keepdims=True) / samples
+    size = np.sqrt(np.add.reduce(pieces * pieces, axis=2))
+    pieces /= np.maximum(size, _TINY)[:, :, None]
+    centred = pieces[:, shifts // 2]
+    alike = (pieces.reshape(-1, samples) @ centred.T).reshape(beats, shifts, beats).max(axis=1)
+    return np.maximum(alike, alike.T), np.maximum(size[:, shifts // 2], _TINY)

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecgedge import order
+
 if TYPE_CHECKING:
     from ecgedge.messages import Floats, Window
 
@@ -47,10 +49,10 @@ def median_beat(window: Window, times_s: Floats) -> Floats | None:
     at = at[(at >= before) & (at < window.signal.size - after)]
     if at.size < LEAST_BEATS:
         return None
-    beats = window.signal.astype(np.float64)[at[:, None] + np.arange(-before, after)]
+    beats = window.signal[at[:, None] + np.arange(-before, after)].astype(np.float64)
     level = slice(round(0.18 * window.rate_hz), round(0.25 * window.rate_hz))  # between P wave and QRS
-    beats -= np.median(beats[:, level], axis=1, keepdims=True)
-    return np.asarray(np.median(beats, axis=0))
+    beats -= order.median(beats[:, level].T)[:, None]
+    return order.median(beats)
 
 
 def vote(window: Window, times_s: Floats) -> float | None:
@@ -64,7 +66,7 @@ def vote(window: Window, times_s: Floats) -> float | None:
     beat = median_beat(window, times_s)
     if beat is None:
         return None
-    rate, rr_s = window.rate_hz, float(np.median(np.diff(times_s)))
+    rate, rr_s = window.rate_hz, float(order.median(times_s[1:] - times_s[:-1]))
 
     def part(begin_s: float, end_s: float) -> Floats:
         """Piece of the beat, by seconds after the R peak."""

@@ -16,19 +16,19 @@ gaps) give reasons, and the plain cases among them stop a verdict on their own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, log
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from math import exp, log, sqrt
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecgedge.messages import Quality
+from ecgedge.order import median
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ecgedge.messages import Floats, Window
-
-    Rows = npt.NDArray[np.intp]
 
 GATE = 0.5
 """Index below which the window is too noisy for a verdict."""
@@ -49,6 +49,7 @@ UNLIKE_SILENCE = 0.40
 _WEIGHTS = {"offset": 8.83, "alike": -9.65, "residue": 2.24, "unevenness": 1.68}
 _BEFORE_S, _AFTER_S = 0.25, 0.45  # reach of a beat around its R peak, P and T wave included
 _QRS_S = 0.1
+_SMOOTH = np.full(7, 1 / 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +76,27 @@ class _Spectrum:
     """Zero-phase bands of a whole window, from one transform."""
 
     def __init__(self, signal: Floats, rate_hz: float) -> None:
-        self._n = signal.size
+        self._n, self._rate = signal.size, rate_hz
         self._spectrum = np.fft.rfft(signal)
-        self._frequency = np.fft.rfftfreq(signal.size, 1 / rate_hz)
-
-    def _inside(self, low_hz: float, high_hz: float) -> slice:
-        low, high = np.searchsorted(self._frequency, (low_hz, high_hz), "left")
-        return slice(int(low), int(high) + 1)
 
     def band(self, low_hz: float, high_hz: float) -> Floats:
         """The signal's part between two frequencies."""
         part = np.zeros_like(self._spectrum)
-        inside = self._inside(low_hz, high_hz)
+        inside = _inside(self._n, self._rate, low_hz, high_hz)
         part[inside] = self._spectrum[inside]
         return np.asarray(np.fft.irfft(part, self._n), dtype=np.float64)
 
     def rms(self, low_hz: float, high_hz: float) -> float:
         """Its root mean square, by Parseval's theorem."""
-        part = self._spectrum[self._inside(low_hz, high_hz)]
-        return float(np.sqrt(2 * np.sum(part.real**2 + part.imag**2))) / self._n
+        part = self._spectrum[_inside(self._n, self._rate, low_hz, high_hz)]
+        return sqrt(2 * float(np.add.reduce(part.real**2 + part.imag**2))) / self._n
+
+
+@lru_cache(maxsize=64)
+def _inside(n: int, rate_hz: float, low_hz: float, high_hz: float) -> slice:
+    """The lines of a spectrum of ``n`` samples that make a band."""
+    low, high = np.searchsorted(np.fft.rfftfreq(n, 1 / rate_hz), (low_hz, high_hz), "left")
+    return slice(int(low), int(high) + 1)
 
 
 def _rank(values: Floats, share: float) -> float:
@@ -102,14 +105,19 @@ def _rank(values: Floats, share: float) -> float:
     return float(np.partition(values, at)[at])
 
 
-def _ranges(signal: Floats, frame: int) -> Floats:
-    frames = signal[: signal.size // frame * frame].reshape(-1, frame)
-    return np.asarray(np.ptp(frames, axis=1), dtype=np.float64)
+def _frames(signal: Floats, frame: int) -> Floats:
+    """Whole stretches of ``frame`` samples, one below the other."""
+    return signal[: signal.size // frame * frame].reshape(-1, frame)
 
 
-def _frame_rms(signal: Floats, frame: int) -> Floats:
-    frames = signal[: signal.size // frame * frame].reshape(-1, frame)
-    return np.asarray(np.sqrt(np.mean(np.square(frames), axis=1)), dtype=np.float64)
+def _span(values: npt.NDArray[np.floating[Any]]) -> float:
+    return float(values.max() - values.min())
+
+
+def _median_rms(signal: Floats, frame: int) -> float:
+    """Root mean square of the median stretch of ``frame`` samples."""
+    frames = _frames(signal, frame)
+    return float(median(np.sqrt(np.add.reduce(frames * frames, axis=1) / frame)))
 
 
 def _shapes(beats: Floats, qrs: slice) -> tuple[float, Floats, float]:
@@ -118,39 +126,30 @@ def _shapes(beats: Floats, qrs: slice) -> tuple[float, Floats, float]:
     A shape is the median of the beats that resemble the one with the most look-alikes; the second is sought
     among the beats that the first leaves over. A beat that has neither is given the first.
     """
-    unit = beats[:, qrs] - beats[:, qrs].mean(axis=1, keepdims=True)
-    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-30)
+    unit = beats[:, qrs]
+    unit = unit - np.add.reduce(unit, axis=1, keepdims=True) / unit.shape[1]
+    unit /= np.maximum(np.sqrt(np.add.reduce(unit * unit, axis=1, keepdims=True)), 1e-30)
     related = unit @ unit.T > ALIKE
     free = np.ones(len(beats), dtype=bool)
     models = np.empty_like(beats)
     height = 0.0
     for turn in range(2):
-        partners = np.where(free, (related & free).sum(axis=1), -1)
+        partners = np.where(free, np.add.reduce(related & free, axis=1, dtype=np.intp), -1)
         centre = int(partners.argmax())
         enough = partners[centre] >= LEAST_BEATS
         if turn and not enough:
             break
         group = related[centre] & free if enough else free
-        shape = np.median(beats[group], axis=0)
-        direction = shape[qrs] - shape[qrs].mean()
-        alike = unit @ direction > ALIKE * float(np.linalg.norm(direction))
+        shape = median(beats[group])
+        direction = shape[qrs] - np.add.reduce(shape[qrs]) / (qrs.stop - qrs.start)
+        alike = unit @ direction > ALIKE * sqrt(float(direction @ direction))
         if turn:
             models[alike & free] = shape
         else:
             models[:] = shape
-            height = float(np.ptp(shape[qrs]))
+            height = _span(shape[qrs])
         free &= ~alike
-    return 1.0 - float(free.mean()), models, height
-
-
-def _without_beats(signal: Floats, at: Rows, models: Floats, before: int) -> Floats:
-    """The signal, less each beat's shape; where the next beat begins, this one ends."""
-    rest = signal.copy()
-    ends = np.minimum(at[:-1] + models.shape[1] - before, at[1:] - before).tolist()
-    ends.append(int(at[-1]) + models.shape[1] - before)
-    for begin, end, model in zip((at - before).tolist(), ends, models, strict=True):
-        rest[begin:end] -= model[: end - begin]
-    return rest
+    return 1.0 - np.count_nonzero(free) / free.size, models, height
 
 
 def measure(window: Window, times_s: Floats) -> Measures:
@@ -164,31 +163,35 @@ def measure(window: Window, times_s: Floats) -> Measures:
     rate = window.rate_hz
     signal = window.signal.astype(np.float64)
     spectrum = _Spectrum(signal, rate)
-    ranges = _ranges(signal, round(rate))
-    flat = float(np.mean(ranges < 0.005 * _rank(ranges, 0.9)))
+    seconds = _frames(signal, round(rate))
+    ranges = seconds.max(axis=1) - seconds.min(axis=1)
+    flat = np.count_nonzero(ranges < 0.005 * _rank(ranges, 0.9)) / ranges.size
 
-    envelope = np.convolve(np.abs(spectrum.band(5.0, 20.0)), np.full(7, 1 / 7), "same")
-    frame = round(1.5 * rate)
-    heights = envelope[: envelope.size // frame * frame].reshape(-1, frame).max(axis=1)
-    typical = max(float(np.median(heights)), 1e-30)
+    envelope = np.convolve(np.abs(spectrum.band(5.0, 20.0)), _SMOOTH, "same")
+    heights = _frames(envelope, round(1.5 * rate)).max(axis=1)
+    typical = max(float(median(heights)), 1e-30)
 
     shape_band = spectrum.band(1.0, 35.0)
     before, after, qrs = round(_BEFORE_S * rate), round(_AFTER_S * rate), round(_QRS_S * rate)
     at = np.rint((times_s - window.time_s) * rate).astype(np.intp)
     at = at[(at >= before) & (at < signal.size - after)]
-    alike, rest, height = 0.0, shape_band, float(np.ptp(shape_band))
+    alike, rest = 0.0, shape_band
     if at.size >= LEAST_BEATS:
-        beats = shape_band[at[:, None] + np.arange(-before, after)]
-        alike, models, height = _shapes(beats, slice(before - qrs, before + qrs + 1))
-        rest = _without_beats(shape_band, at, models, before)
+        places = at[:, None] + np.arange(-before, after)
+        alike, models, height = _shapes(shape_band[places], slice(before - qrs, before + qrs + 1))
+        beats = np.zeros(signal.size)
+        beats[places] = models  # in order: where the next beat begins, the one before ends
+        rest = shape_band - beats
+    else:
+        height = _span(shape_band)
     height = max(height, 1e-30)
     return Measures(
         alike=alike,
-        residue=float(np.median(_frame_rms(rest, round(rate)))) / height,
+        residue=_median_rms(rest, round(rate)) / height,
         silence=_rank(envelope, 0.3) / typical,
         baseline=spectrum.rms(0.5, 1.0) / max(spectrum.rms(5.0, 20.0), 1e-30),
         unevenness=_rank(heights, 0.95) / max(_rank(heights, 0.05), 1e-6 * typical),
-        fast=float(np.median(_frame_rms(spectrum.band(22.0, 40.0), round(0.2 * rate)))) / height,
+        fast=_median_rms(spectrum.band(22.0, 40.0), round(0.2 * rate)) / height,
         flat=flat,
     )
 
@@ -227,7 +230,7 @@ def assess(window: Window, times_s: Floats, *, clipped: float = 0.0, mains: str 
         return Quality(0.0, ("too short to judge",), usable=False)
     if not bool(np.isfinite(window.signal).all()):
         return Quality(0.0, ("values that are no numbers",), usable=False)
-    if float(np.ptp(window.signal)) < FLAT_RANGE:
+    if _span(window.signal) < FLAT_RANGE:
         return Quality(0.0, ("flat line",), usable=False)
     m = measure(window, times_s)
     index = _index(m)
