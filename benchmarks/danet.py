@@ -42,9 +42,17 @@ from ecgedge.features import normalise
 from ecgedge.training import checkpoint
 from ecgedge.training.apc import evaluate, run
 from ecgedge.training.apc import recipe as recipes
-from ecgedge.training.apc.data import LUDB_LEAD, ORDINARY, PREMATURE_ATRIAL, load_cinc2017, scorable
-from ecgedge.training.apc.data import training_lists as lists
+from ecgedge.training.apc.data import scorable
 from ecgedge.training.apc.figures import summary, threshold_at
+from ecgedge.training.apc.sets import (
+    LUDB_LEAD,
+    ORDINARY,
+    PREMATURE_ATRIAL,
+    Sets,
+    load_cinc2017,
+    load_sets,
+    training_lists,
+)
 from ecgedge.training.apc.waves import KINDS, marked
 from ecgedge.training.data import condition, record_windows
 from ecgedge.training.trainer import Machine
@@ -82,7 +90,7 @@ class Runs:
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.root, self.folder = root, folder
-        self._sets: dict[tuple[str, str], run.Sets] = {}
+        self._sets: dict[tuple[str, str], Sets] = {}
 
     def checkpoint(self, plan: ApcRecipe) -> Path:
         """The checkpoint of a recipe."""
@@ -98,13 +106,13 @@ class Runs:
             path = self.folder / plan.name / f"step-{number + 1}.pt"
             yield checkpoint.load_as(path, recipes.from_table).net
 
-    def _loaded(self, plan: ApcRecipe) -> run.Sets:
+    def _loaded(self, plan: ApcRecipe) -> Sets:
         # The plain CNN learns from the very recordings of DANet.
         kind = "danet-h" if plan.architecture == "danet-h" else "danet"
         key = (kind, plan.data.set)
         if key not in self._sets:
             wanted = recipes.load("danet") if plan.architecture == "danet-cnn" else plan
-            self._sets[key] = run.load_sets(self.root, wanted, self.folder / "waves")
+            self._sets[key] = load_sets(self.root, wanted, self.folder / "waves")
         return self._sets[key]
 
 
@@ -233,7 +241,7 @@ def before_beats(root: Path, nets: dict[str, nn.Module], plan: ApcRecipe) -> rep
 
 def fibrillation(runs: Runs, net: nn.Module, plan: ApcRecipe) -> report.Json:
     """How well the net trained for AF tells it, on the inner records of its training list."""
-    _, inner = lists(runs.root, plan)
+    _, inner = training_lists(runs.root, plan)
     windows = scorable(load_cinc2017(runs.root, inner, plan, "NAO", "A"), plan)
     scores = run.scores(net, windows)
     return summary(windows.labels, scores, windows.names)

@@ -19,7 +19,7 @@ from ecgedge.classifier import Classifier
 from ecgedge.datasets import mitdb
 from ecgedge.datasets.archive import data_root
 from ecgedge.features import make_inputs
-from ecgedge.training.apc.data import PREMATURE_ATRIAL
+from ecgedge.training.apc.sets import PREMATURE_ATRIAL
 from ecgedge.training.apc.waves import KINDS
 from ecgedge.training.data import condition, record_windows
 

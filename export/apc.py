@@ -16,7 +16,8 @@ from ecgedge.errors import UsageError
 from ecgedge.training import checkpoint, metrics
 from ecgedge.training.apc import evaluate
 from ecgedge.training.apc import recipe as recipes
-from ecgedge.training.apc.data import load_mitdb, scorable, training_lists
+from ecgedge.training.apc.data import scorable
+from ecgedge.training.apc.sets import load_mitdb, training_lists
 from export import calibrate, gate, manifest
 from export.convert import convert
 

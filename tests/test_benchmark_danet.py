@@ -40,7 +40,7 @@ def test_what_is_whole_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.
     checkpoint.save(tmp_path / "danet-cnn.pt", state, plan, {})
     trained = []
     monkeypatch.setattr(run, "fit", lambda plan, *_, **__: trained.append(plan.name))
-    monkeypatch.setattr(run, "load_sets", lambda *_: None)
+    monkeypatch.setattr(danet, "load_sets", lambda *_: None)
     runs = danet.Runs(tmp_path, tmp_path)
     assert runs.checkpoint(plan) == tmp_path / "danet-cnn.pt"
     assert trained == []

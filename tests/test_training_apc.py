@@ -18,14 +18,9 @@ from ecgedge.recordings.annotations import Annotation  # noqa: E402
 from ecgedge.training import checkpoint, tasks  # noqa: E402
 from ecgedge.training.apc import evaluate, figures, premature, run  # noqa: E402
 from ecgedge.training.apc import recipe as recipes  # noqa: E402
-from ecgedge.training.apc.data import (  # noqa: E402
-    Pieces,
-    Recording,
-    StepWindows,
-    load_mitdb,
-    scorable,
-    training_lists,
-)
+from ecgedge.training.apc.data import Recording, scorable  # noqa: E402
+from ecgedge.training.apc.draw import Pieces, StepWindows  # noqa: E402
+from ecgedge.training.apc.sets import Sets, load_mitdb, training_lists  # noqa: E402
 from ecgedge.training.apc.waves import Wave, WeightOptions, delineate, marked, marked_p, weights  # noqa: E402
 from ecgedge.training.noise import Noise  # noqa: E402
 from ecgedge.training.recipe import RECIPES  # noqa: E402
@@ -330,10 +325,10 @@ def test_tables_leave_record_232_out_of_the_headline_and_count_hours() -> None:
 
 
 @pytest.fixture
-def sets() -> run.Sets:
+def sets() -> Sets:
     """Synthesised recordings."""
     fit = [recording("a", [11.3, 25.0, 41.0]), recording("b", [30.0]), recording("c", [])]
-    return run.Sets(fit, [recording("d", [20.4]), recording("e", [])], [], fit[1:])
+    return Sets(fit, [recording("d", [20.4]), recording("e", [])], [], fit[1:])
 
 
 def parts(path: Path, prefix: str) -> dict[str, Any]:
@@ -346,7 +341,7 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-def test_each_step_trains_its_part_and_leaves_the_other_alone(sets: run.Sets, tmp_path: Path) -> None:
+def test_each_step_trains_its_part_and_leaves_the_other_alone(sets: Sets, tmp_path: Path) -> None:
     path = run.fit(plan(), tmp_path, tmp_path, Machine(threads=1), sets=sets)
     first, second, third = (tmp_path / "tiny" / f"step-{k}.pt" for k in (1, 2, 3))
     for name, value in parts(first, "weigher").items():  # but for the rounding of the average
@@ -360,7 +355,7 @@ def test_each_step_trains_its_part_and_leaves_the_other_alone(sets: run.Sets, tm
 
 
 def test_an_interrupted_run_ends_with_the_very_weights(
-    sets: run.Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run.fit(plan(), tmp_path, tmp_path / "whole", Machine(threads=1), sets=sets)
     drawn = StepWindows.__getitem__
@@ -379,7 +374,7 @@ def test_an_interrupted_run_ends_with_the_very_weights(
     assert same(parts(whole, ""), parts(again, ""))
 
 
-def test_a_kept_run_of_another_recipe_is_not_gone_on_with(sets: run.Sets, tmp_path: Path) -> None:
+def test_a_kept_run_of_another_recipe_is_not_gone_on_with(sets: Sets, tmp_path: Path) -> None:
     run.fit(plan(steps=plan().steps[:1]), tmp_path, tmp_path, Machine(threads=1), sets=sets)
     (tmp_path / "tiny" / "step-1.pt").unlink()
     with pytest.raises(DataError, match="another recipe"):
@@ -387,7 +382,7 @@ def test_a_kept_run_of_another_recipe_is_not_gone_on_with(sets: run.Sets, tmp_pa
 
 
 @pytest.mark.parametrize("architecture", ["danet-h", "danet-cnn"])
-def test_the_other_nets_train_too(architecture: str, sets: run.Sets, tmp_path: Path) -> None:
+def test_the_other_nets_train_too(architecture: str, sets: Sets, tmp_path: Path) -> None:
     made = plan(architecture=architecture, steps=[recipes.Step("all", 2, 0.001)])
     hard = architecture == "danet-h"
     inner = [dataclasses.replace(r, weights=r.weights if hard else None) for r in sets.inner]
@@ -403,7 +398,7 @@ def test_a_recipe_is_trained_from_the_data_sets(data_dir: Path, tmp_path: Path) 
     text = text.replace("[16, 16, 32, 32, 64, 64, 96, 96]", "[4, 4, 4, 4, 4, 4, 4, 4]")
     (tmp_path / "x.toml").write_text(text.replace("borrowed = 0.5", "borrowed = 0.0"), encoding="utf-8")
     task = tasks.of_recipe(str(tmp_path / "x.toml"))
-    path = tasks.module(task.run).train(str(tmp_path / "x.toml"), data_dir, tmp_path, 1)
+    path = tasks.module(task.run).train(str(tmp_path / "x.toml"), data_dir, tmp_path, threads=1)
     trained = checkpoint.load_as(path, recipes.from_table)
     assert path.name == "danet-cnn.pt"
     assert trained.inner["windows"] > 2000

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from ecgedge.training import compare, confusion, evaluate, scored_sets
 from ecgedge.training.model import open_model
 from ecgedge.training.place import usable
+from ecgedge.training.tables import number, table, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,15 +44,15 @@ def show(evaluation: Evaluation) -> None:
     """Print the tables of one model."""
     console, figures = Console(highlight=False), evaluation.figures()
     console.print(f"{evaluation.title}, {evaluation.windows} windows", style="bold")
-    table = _table("", *(f"labels {r}" + (", 95 % interval" if not k else "") for k, r in enumerate(figures)))
+    main = table("", *(f"labels {r}" + (", 95 % interval" if not k else "") for k, r in enumerate(figures)))
     first, *others = figures.values()
     for name, words in _named(first):
-        table.add_row(words, _with_interval(first, name), *(f"{row[name]:.4f}" for row in others))
-    console.print(table)
+        main.add_row(words, with_interval(first, name, 4), *(f"{row[name]:.4f}" for row in others))
+    console.print(main)
     told = (f"told {c}" for c in evaluation.classes)
-    by_class = _table("", evaluation.cases, "recall", "precision", "F1", *told)
+    by_class = table("", evaluation.cases, "recall", "precision", "F1", *told)
     for name, counts in zip(evaluation.classes, first["confusion"], strict=True):
-        shares = (_share(first[part][name]) for part in ("recall", "precision", "f1"))
+        shares = (number(first[part][name]) for part in ("recall", "precision", "f1"))
         by_class.add_row(name, str(sum(counts)), *shares, *map(str, counts))
     console.print(by_class)
     console.print(_calibration(evaluation))
@@ -77,17 +76,17 @@ def show_comparison(told: Sequence[Evaluation]) -> None:
     title = f"{first.set} {first.split}, {first.records} records, labels {first.revision}"
     console.print(title, style="bold")
     names = _apart([f"{one.model} ({one.arithmetic})" for one in told], " #")
-    table, figures = _table("", *names), [one.figures()[one.revision] for one in told]
+    main, figures = table("", *names), [one.figures()[one.revision] for one in told]
     for name, words in _named(figures[0]):
-        table.add_row(words, *(_with_interval(row, name) for row in figures))
-    table.add_row(
+        main.add_row(words, *(with_interval(row, name, 4) for row in figures))
+    main.add_row(
         f"calibration error, {first.cases}", *(f"{one.calibration[first.cases]:.3f}" for one in told)
     )
-    console.print(table)
+    console.print(main)
     console.print(f"Gained over {names[0]}", style="bold")
-    gains, rows = _table("", *names[1:]), compare.differences(told)
+    gains, rows = table("", *names[1:]), compare.differences(told)
     for name, words in _named(rows[0]):
-        gains.add_row(words, *(_with_interval(row, name, "+") for row in rows))
+        gains.add_row(words, *(with_interval(row, name, 4, "+") for row in rows))
     gains.add_row(f"{first.cases} only it has right", *(str(row["only_second_right"]) for row in rows))
     gains.add_row(f"{first.cases} only the first has", *(str(row["only_first_right"]) for row in rows))
     if first.together() is None:
@@ -145,22 +144,3 @@ def keep_comparison(told: Sequence[Evaluation], folder: Path) -> list[Path]:
     paths.append(folder / "comparison.json")
     paths[-1].write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return paths
-
-
-def _table(*heads: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for k, head in enumerate(heads):
-        table.add_column(head, justify="right" if k else "left")
-    return table
-
-
-def _with_interval(row: dict[str, Any], name: str, sign: str = "") -> str:
-    if row[name] is None:
-        return "-"
-    ends = row[f"{name}_interval"]
-    between = "" if ends is None else f" ({ends[0]:{sign}.3f} to {ends[1]:{sign}.3f})"
-    return f"{row[name]:{sign}.4f}{between}"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -20,9 +20,10 @@ from ecgedge.datasets import mitdb
 from ecgedge.errors import DataError, UsageError
 from ecgedge.training import checkpoint
 from ecgedge.training.apc import recipe as recipes
-from ecgedge.training.apc.data import Scorable, load_mitdb, scorable, training_lists
+from ecgedge.training.apc.data import Scorable, scorable
 from ecgedge.training.apc.figures import rates, share, summary
 from ecgedge.training.apc.run import scores
+from ecgedge.training.apc.sets import load_mitdb, training_lists
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from ecgedge import __version__
 from ecgedge.errors import UsageError
 from ecgedge.training.apc import evaluate
 from ecgedge.training.apc.figures import threshold_at
-from ecgedge.training.place import usable
+from ecgedge.training.tables import keep, number, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +45,10 @@ def command(
     windows = evaluate.windows_of(root, given.plan, split, waves)
     tables = evaluate.tables(windows, given.log_odds(windows), threshold, given.plan.window.hop_s)
     show(given, split, tables)
-    return [keep(given, split, threshold, tables, out)] if out is not None else []
+    if out is None:
+        return []
+    told = {"threshold_log_odds": round(threshold, 4), "figures": tables}
+    return [keep(out, given, evaluate.SET, split, NOTES[split], **told)]
 
 
 def show(model: Model, split: str, tables: dict[str, Any]) -> None:
@@ -57,18 +56,18 @@ def show(model: Model, split: str, tables: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(f"{model.name} ({model.arithmetic}), {evaluate.SET} {split}", style="bold")
     heads = ("", "windows", "with APC", "area under PR, 95 %", "Se", "Sp", "+P")
-    table = _table(*heads)
+    made = table(*heads)
     for name in ("all", f"without_{evaluate.HARD}"):
         if (row := tables.get(name)) is None:
             continue
         low, high = row["average_precision_interval"] or (None, None)
-        table.add_row(
+        made.add_row(
             name.replace("_", " "), str(row["windows"]), str(row["positive"]),
-            f"{_share(row['average_precision'])} ({_share(low)} to {_share(high)})",
-            *(_share(row[key]) for key in ("sensitivity", "specificity", "precision")),
+            f"{number(row['average_precision'])} ({number(low)} to {number(high)})",
+            *(number(row[key]) for key in ("sensitivity", "specificity", "precision")),
         )  # fmt: skip
-    console.print(table)
-    records = _table("record", "with APC", "found", "without", "told all the same")
+    console.print(made)
+    records = table("record", "with APC", "found", "without", "told all the same")
     for name, row in tables["records"].items():
         counts = (row["found"] + row["missed"], row["found"], row["false"] + row["passed"], row["false"])
         records.add_row(name, *map(str, counts))
@@ -80,38 +79,3 @@ def show(model: Model, split: str, tables: dict[str, Any]) -> None:
         )
     console.print(f"{tables['unclear_windows']} windows whose APC is nearly cut off count neither way.")
     console.print("Se, Sp, +P: sensitivity, specificity, positive predictivity. " + NOTES[split], style="dim")
-
-
-def keep(model: Model, split: str, threshold: float, tables: dict[str, Any], folder: Path) -> Path:
-    """Write figures as JSON; returns the path.
-
-    Raises
-    ------
-    UsageError
-        If the folder cannot be written.
-    """
-    usable(folder).mkdir(parents=True, exist_ok=True)
-    path = folder / f"{model.name}-{model.arithmetic}-{evaluate.SET}-{split}.json"
-    facts = {"model": model.name, "arithmetic": model.arithmetic, "sha256": model.sha256}
-    content = {
-        "ecgedge": __version__,
-        "note": NOTES[split],
-        **facts,
-        "set": evaluate.SET,
-        "split": split,
-        "threshold_log_odds": round(threshold, 4),
-        "figures": tables,
-    }
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return path
-
-
-def _table(*heads: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for k, head in enumerate(heads):
-        table.add_column(head, justify="right" if k else "left")
-    return table
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -6,7 +6,6 @@ the same command is given again. A step that is whole leaves its net as ``step-N
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,25 +13,16 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from ecgedge.datasets import cinc2017
 from ecgedge.datasets.archive import data_root
 from ecgedge.errors import DataError
 from ecgedge.models import build
 from ecgedge.training import checkpoint, noise
 from ecgedge.training.apc import recipe as recipes
-from ecgedge.training.apc.data import (
-    Pieces,
-    Recording,
-    Scorable,
-    StepWindows,
-    load_cinc2017,
-    load_ludb,
-    load_mitdb,
-    scorable,
-    training_lists,
-)
+from ecgedge.training.apc.data import Scorable, scorable
+from ecgedge.training.apc.draw import Pieces, StepWindows
 from ecgedge.training.apc.figures import summary
 from ecgedge.training.apc.module import StepModule, log_odds
+from ecgedge.training.apc.sets import Sets, load_sets
 from ecgedge.training.fitting import Fit, begin, settle_norms
 from ecgedge.training.progress import Progress
 from ecgedge.training.trainer import Machine
@@ -46,60 +36,11 @@ MITDB_SHARE = 5
 """A record of five minutes stands for so many of LUDB's ten seconds when the weigher learns."""
 LUDB_INNER = 5
 """Every so-manieth record of LUDB is kept for choosing."""
-BORROWED = {"N": 300, "A": 100}
-"""Records of CinC 2017 that are borrowed, by class; in neither is a premature atrial beat to be told."""
 WORDS = {
     "weigher": {"inner_loss": "inner loss"},
     "classifier": {"inner_ap": "inner area under PR", "inner_auroc": "ROC"},
     "all": {"inner_ap": "inner area under PR", "inner_auroc": "ROC"},
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Sets:
-    """All that a run learns and chooses from."""
-
-    fit: list[Recording]
-    inner: list[Recording]
-    borrowed: list[Recording]
-    delineated: list[Recording]
-    """With the annotators' boundaries: LUDB, for the weigher."""
-
-
-def load_sets(root: Path, plan: recipes.ApcRecipe, waves: Path) -> Sets:
-    """Read and condition what a recipe asks for.
-
-    Parameters
-    ----------
-    waves : folder where neurokit2's delineation is kept
-
-    Raises
-    ------
-    DataError
-        For a set or record that is missing or damaged.
-    """
-    fit, inner = training_lists(root, plan)
-    weigher = any(step.trains == "weigher" for step in plan.steps)
-    wanted = waves if weigher or plan.architecture == "danet-h" else None
-    by_hand = load_ludb(root, plan) if weigher else []
-    if plan.data.set == "cinc2017":
-        each = [load_cinc2017(root, names, plan, "NAO", "A") for names in (fit, inner)]
-        return Sets(each[0], each[1], [], by_hand)
-    hard = waves if plan.architecture == "danet-h" else None
-    borrowed = _borrowed(root, plan, hard) if plan.data.borrowed else []
-    own = load_mitdb(root, fit, plan, wanted)
-    return Sets(own, load_mitdb(root, inner, plan, hard), borrowed, by_hand)
-
-
-def _borrowed(root: Path, plan: recipes.ApcRecipe, waves: Path | None) -> list[Recording]:
-    """Records spread evenly over the published training list."""
-    names, _ = cinc2017.published_split(root)
-    known = cinc2017.labels_by_record(root)
-    chosen = []
-    for letter, most in BORROWED.items():
-        mine = [name for name in names if cinc2017.CLASSES[known[name]] == letter]
-        chosen += mine[:: max(1, len(mine) // most)][:most]
-    return load_cinc2017(root, sorted(chosen), plan, "".join(BORROWED), waves=waves)
 
 
 def train(recipe: str, root: str | Path | None = None, out: str | Path = "runs", **machine: Any) -> Path:

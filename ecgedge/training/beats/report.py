@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from ecgedge import __version__
 from ecgedge.errors import UsageError
 from ecgedge.scoring.beats import LABELS
 from ecgedge.training.beats import evaluate
 from ecgedge.training.beats.data import CLASSES
-from ecgedge.training.place import usable
+from ecgedge.training.tables import keep, table, with_interval
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rich.table import Table
 
     from ecgedge.scoring.beats import BeatCounts
     from ecgedge.training.beats.evaluate import Model
@@ -45,7 +43,11 @@ def command(
     counts = evaluate.evaluate(given, root, split)
     tables = figures(counts)
     show(given, split, counts, tables)
-    return [keep(given, split, counts, tables, out)] if out is not None else []
+    if out is None:
+        return []
+    matrices = {name: asdict(one)["matrix"] for name, one in counts.items()}
+    told = {"window_s": 0.15, "figures": tables, "matrices": matrices}
+    return [keep(out, given, evaluate.SET, split, NOTES[split], **told)]
 
 
 def figures(counts: dict[str, BeatCounts]) -> dict[str, Any]:
@@ -62,12 +64,12 @@ def show(model: Model, split: str, counts: dict[str, BeatCounts], tables: dict[s
     console = Console(highlight=False)
     console.print(f"{model.name} ({model.arithmetic}), mitdb {split}, {len(counts)} records", style="bold")
     for which, row in tables.items():
-        table = _table(which.replace("_", " "), "beats", "false", "sensitivity", "+P", "F1")
+        made = table(which.replace("_", " "), "beats", "false", "sensitivity", "+P", "F1")
         for name in CLASSES:
-            cells = (_cell(row[name], key) for key in ("sensitivity", "ppv", "f1"))
-            table.add_row(name, str(row[name]["beats"]), str(row[name]["false"]), *cells)
-        console.print(table)
-        console.print(f"macro F1 of N, S, V: {_cell(row, 'macro_f1')}\n")
+            cells = (with_interval(row[name], key) for key in ("sensitivity", "ppv", "f1"))
+            made.add_row(name, str(row[name]["beats"]), str(row[name]["false"]), *cells)
+        console.print(made)
+        console.print(f"macro F1 of N, S, V: {with_interval(row, 'macro_f1')}\n")
     console.print(_by_record(counts))
     console.print("95 % intervals by bootstrap over records.", style="dim")
     console.print(NOTES[split], style="dim")
@@ -75,10 +77,10 @@ def show(model: Model, split: str, counts: dict[str, BeatCounts], tables: dict[s
 
 def _by_record(counts: dict[str, BeatCounts]) -> Table:
     """Of each record, the beats of S and V: how many, found, and false."""
-    table = _table("record", *(f"{name} {what}" for name in "SV" for what in ("beats", "found", "false")))
+    made = table("record", *(f"{name} {what}" for name in "SV" for what in ("beats", "found", "false")))
     for record, one in counts.items():
-        table.add_row(record, *(str(n) for row in by_class(one).values() for n in row))
-    return table
+        made.add_row(record, *(str(n) for row in by_class(one).values() for n in row))
+    return made
 
 
 def by_class(one: BeatCounts) -> dict[str, tuple[int, int, int]]:
@@ -88,45 +90,3 @@ def by_class(one: BeatCounts) -> dict[str, tuple[int, int, int]]:
         name: (one.count(name, LABELS), one.count(name, name), one.count(false, name))
         for name, false in others.items()
     }
-
-
-def keep(
-    model: Model, split: str, counts: dict[str, BeatCounts], tables: dict[str, Any], folder: Path
-) -> Path:
-    """Write an evaluation as JSON; returns the path.
-
-    Raises
-    ------
-    UsageError
-        If the folder cannot be written.
-    """
-    usable(folder).mkdir(parents=True, exist_ok=True)
-    path = folder / f"{model.name}-{model.arithmetic}-mitdb-{split}.json"
-    content = {
-        "ecgedge": __version__,
-        "note": NOTES[split],
-        "model": model.name,
-        "arithmetic": model.arithmetic,
-        "sha256": model.sha256,
-        "set": evaluate.SET,
-        "split": split,
-        "window_s": 0.15,
-        "figures": tables,
-        "matrices": {name: asdict(one)["matrix"] for name, one in counts.items()},
-    }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return path
-
-
-def _table(*heads: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for k, head in enumerate(heads):
-        table.add_column(head, justify="right" if k else "left")
-    return table
-
-
-def _cell(row: dict[str, Any], name: str) -> str:
-    value, interval = row[name], row[f"{name}_interval"]
-    if value is None:
-        return "-"
-    return f"{value:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
