@@ -21,7 +21,6 @@ samples: one dot product each, on data that always begin at the start of a block
 
 from __future__ import annotations
 
-from fractions import Fraction
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +73,24 @@ def _windowed_sinc(offsets: Floats, cutoff: float, half: float) -> Floats:
     return np.asarray(kernel, dtype=np.float64)
 
 
+def _ratio(value: float) -> tuple[int, int]:
+    """The nearest fraction with at most ``_MAX_PHASES`` as its denominator, by continued fractions.
+
+    As ``Fraction.limit_denominator``, whose module brings ``decimal`` along: 0.5 MB of memory.
+    """
+    n, d = value.as_integer_ratio()
+    p0, q0, p1, q1 = 0, 1, 1, 0
+    while d:
+        a = n // d
+        if q0 + a * q1 > _MAX_PHASES:
+            k = (_MAX_PHASES - q0) // q1  # the last convergent, or the semiconvergent before the next
+            p0, q0 = p0 + k * p1, q0 + k * q1
+            return (p0, q0) if abs(p0 / q0 - value) < abs(p1 / q1 - value) else (p1, q1)
+        p0, q0, p1, q1 = p1, q1, p0 + a * p1, q0 + a * q1
+        n, d = d, n - a * d
+    return p1, q1
+
+
 class Conditioner:
     """One conditioning chain for one stretch of signal at a fixed input rate.
 
@@ -98,7 +115,8 @@ class Conditioner:
             )
         self.rate_hz = float(spec["rate_hz"])
         self.rate_in_hz = float(rate_in_hz)
-        self._step = Fraction(self.rate_in_hz / self.rate_hz).limit_denominator(_MAX_PHASES)
+        self._num, self._den = _ratio(self.rate_in_hz / self.rate_hz)
+        """Input samples an output sample, as a fraction."""
         low_width, high_width = _EDGES[spec["version"]]
         self._make_resampler(float(spec["lowpass_hz"]), low_width)
         self._make_highpass(float(spec["highpass_hz"]), high_width)
@@ -111,7 +129,7 @@ class Conditioner:
         self._waiting: list[tuple[Floats, Bools]] = []
         self._due = self.needed(1)
         # Input kept for stage 1; before the first sample it is zero, the offset being removed.
-        before = int(self._half_hp * self._step) + self._half_in + 2 + self._step.numerator
+        before = self._half_hp * self._num // self._den + self._half_in + 2 + self._num
         self._raw = np.zeros(before)
         self._raw_filled = np.zeros(before, dtype=bool)
         self._raw_first = -before
@@ -128,19 +146,19 @@ class Conditioner:
         half = max(3.0, _KAISER_HALF * self.rate_in_hz / transition)
         self._half_in = ceil(half)
         offsets = np.arange(-self._half_in, self._half_in + 2, dtype=np.float64)
-        self._taps = np.empty((self._step.denominator, offsets.size))
-        for phase in range(self._step.denominator):
-            fraction = float((phase * self._step) % 1)
+        self._taps = np.empty((self._den, offsets.size))
+        for phase in range(self._den):
+            fraction = phase * self._num % self._den / self._den
             row = _windowed_sinc(offsets - fraction, cut / self.rate_in_hz, half)
             self._taps[phase] = row / row.sum()
-        if self._step.denominator <= _FEW_PHASES:
+        if self._den <= _FEW_PHASES:
             self._taps = self._period(self._taps)
         # Behind the input stand zeros: the last period may be short, what it lacks is not used.
-        self._beyond = np.zeros(self._step.numerator + 1)
+        self._beyond = np.zeros(self._num + 1)
 
     def _period(self, taps: Floats) -> Floats:
         """Taps of the phases of one period, each where its input stands, shape (phases, inputs)."""
-        num, den = self._step.numerator, self._step.denominator
+        num, den = self._num, self._den
         width = taps.shape[1]
         out = np.zeros((den, width + (den - 1) * num // den))
         for phase, row in enumerate(taps):
@@ -159,7 +177,7 @@ class Conditioner:
     def needed(self, n_out: int) -> int:
         """How many input samples must have been pushed before ``n_out`` output samples are complete."""
         last = -(-n_out // self._block) * self._block - 1 + self._half_hp
-        return last * self._step.numerator // self._step.denominator + self._half_in + 2
+        return last * self._num // self._den + self._half_in + 2
 
     def push(self, values: Floats, filled: Bools) -> tuple[Signal32, Bools]:
         """Take input values, shape (n,), float64, finite, and whether each bridges a gap, shape (n,).
@@ -180,7 +198,7 @@ class Conditioner:
         """Give the rest, the input being extended by its last value. The chain is spent then."""
         if not self._n_in:
             return np.empty(0, dtype=np.float32), np.empty(0, dtype=bool)
-        total = int((self._n_in - 1) / self._step) + 1
+        total = (self._n_in - 1) * self._den // self._num + 1
         missing = total - self._n_out
         tail = self.needed(total) - self._n_in
         last, bridged = self._last()
@@ -219,7 +237,7 @@ class Conditioner:
 
     def _lowpass(self) -> None:
         """Stage 1: every output sample that the input reaches."""
-        num, den = self._step.numerator, self._step.denominator
+        num, den = self._num, self._den
         last = self._raw_first + self._raw.size - self._half_in - 2  # the highest position within reach
         stop = ((last + 1) * den - 1) // num + 1
         n = stop - self._mid_next
@@ -250,7 +268,7 @@ class Conditioner:
         if not self._raw_filled.any():
             return np.zeros(n, dtype=bool)
         k = np.arange(self._mid_next, self._mid_next + n)
-        at = k * self._step.numerator // self._step.denominator - self._raw_first
+        at = k * self._num // self._den - self._raw_first
         return np.asarray(self._raw_filled[at])
 
 

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from statistics import median
 
 from ecgedge.coverage import JUDGED, UNREADABLE, Coverage, ground
 from ecgedge.messages import Beat, BeatClass, Ectopic, EctopicKind, EctopicRun, Verdict
+from ecgedge.order import middle
 
 EARLY = 0.90
 USUAL = 12
@@ -76,7 +76,7 @@ class UsualInterval:
             known = list(self._others)
         if beat.rr_s is None or len(known) < FEW:
             return None
-        return beat.rr_s / median(known)
+        return beat.rr_s / middle(known)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ecgedge.coverage import AF, JUDGED, UNREADABLE, Coverage, ground, overlap
-from ecgedge.messages import BeatClass, Ectopic, EctopicRun, EctopyCount, EctopyOf, Verdict
+from ecgedge.messages import BeatClass, Ectopic, EctopicKind, EctopicRun, EctopyCount, EctopyOf, Verdict
 
 DAY_S = 86400.0
 WORDS = (JUDGED, AF, UNREADABLE)
@@ -89,7 +89,7 @@ class EctopyBooks:
         self._model, self._rhythm, self._delay_s = model, rhythm, delay_s
         self._coverage: Coverage[tuple[bool, float]] = Coverage(ground)
         self._beats: deque[float] = deque()
-        self._events: deque[Ectopic] = deque()
+        self._events: deque[tuple[float, EctopicKind]] = deque()
         self._rows: dict[tuple[str, str, int], EctopicRun] = {}
         self._edges: deque[tuple[int, float]] = deque()
         self._hour, self._day, self._stream = _Total(), _Total(), _Total()
@@ -99,7 +99,7 @@ class EctopyBooks:
         if isinstance(message, BeatClass):
             self._beats.append(message.beat.time_s)
         elif isinstance(message, Ectopic):
-            self._events.append(message)
+            self._events.append((message.beat.time_s, message.kind))
         elif isinstance(message, EctopicRun):
             self._row(message)
         elif message.scores.model == self._rhythm and not message.scores.provisional:
@@ -150,8 +150,8 @@ class EctopyBooks:
             while at < len(spans) and spans[at][1] <= time_s:
                 at += 1
             hour.beats += at < len(spans) and spans[at][0] <= time_s and spans[at][2] != UNREADABLE
-        while self._events and self._events[0].beat.time_s < end_s:
-            hour.events[self._events.popleft().kind] += 1
+        while self._events and self._events[0][0] < end_s:
+            hour.events[self._events.popleft()[1]] += 1
         for row in [row for row in self._rows.values() if row.onset_s < end_s]:
             hour.rows[row.of, row.kind] += 1
             if row.kind == "run":

@@ -26,6 +26,7 @@ from math import inf, sqrt
 from typing import Literal
 
 from ecgedge.messages import Beat, BeatClass, Episode, Hrv, Verdict
+from ecgedge.order import middle
 
 SPAN_S = 10.0
 """The rate is the median over the RR intervals that ended in these last seconds."""
@@ -59,13 +60,7 @@ class HeartRate:
         intervals = self._intervals[bisect_right(self._times, time_s - SPAN_S, 0, end) : end]
         while None in intervals:  # what lies before a gap is another stretch
             del intervals[: intervals.index(None) + 1]
-        return 60.0 / _median(intervals) if len(intervals) >= 2 else None  # type: ignore[arg-type]
-
-
-def _median(values: list[float]) -> float:
-    """As that of ``statistics``, in half the time: it is taken twice for every beat."""
-    ordered, half = sorted(values), len(values) // 2
-    return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
+        return 60.0 / middle(intervals) if len(intervals) >= 2 else None  # type: ignore[arg-type]
 
 
 SPAN_5MIN_S = 300.0
@@ -167,12 +162,12 @@ def normal_intervals(rr_s: list[float | None], heights: list[float]) -> list[boo
         early = odd = False
         for i in range(begin, end):
             near = range(max(begin, i - AROUND), min(end, i + AROUND + 1))
-            usual_height = _median(heights[near.start : near.stop])
+            usual_height = middle(heights[near.start : near.stop])
             was_odd, odd = odd, abs(heights[i] - usual_height) > ODD_HEIGHT * abs(usual_height)
             rr = rr_s[i]
             if rr is None:
                 continue
-            usual = _median([x for x in rr_s[near.start : near.stop] if x is not None])
+            usual = middle([x for x in rr_s[near.start : near.stop] if x is not None])
             was_early, early = early, rr < EARLY * usual
             out[i] = (
                 SHORTEST_S <= rr <= LONGEST_S

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf, tanh
-from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -114,7 +113,7 @@ class Polarity:
         if vote is None:
             return ""
         self._votes.append(vote)
-        middle = median(self._votes)
+        middle = order.middle(self._votes)
         first = self._up is None
         if abs(middle) < SURE or (middle > 0) is self._up or (not first and len(self._votes) < WINDOWS):
             return ""

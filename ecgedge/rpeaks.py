@@ -23,13 +23,13 @@ depends on the unit or polarity of the signal.
 from __future__ import annotations
 
 from math import inf, log, sqrt
-from statistics import median
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ecgedge.humps import LOOK, RULE, SUM, Hump, Humps
 from ecgedge.messages import Beat
+from ecgedge.order import middle
 
 if TYPE_CHECKING:
     from ecgedge.messages import Floats, Signal32
@@ -184,7 +184,7 @@ class RPeakDetector:
             if c.at < _LEARN:
                 second = c.at * 3 // _LEARN
                 highest[second] = max(highest[second], c.height)
-        level = median(highest) or max(highest)
+        level = middle(highest) or max(highest)
         self._heights = [level] * _KEPT
         self._level, self._noise = level, 0.1 * level
         self._learned = bool(self._waiting)
@@ -244,7 +244,7 @@ class RPeakDetector:
         assert self._anchor is not None
         if c.height > self._anchor.height:
             self._heights[-1] = min(c.height, 3 * self._level)
-            self._level = median(self._heights)
+            self._level = middle(self._heights)
             self._anchor = c
 
     def _is_spike(self, c: Hump) -> bool:
@@ -317,7 +317,7 @@ class RPeakDetector:
         self._spikes.append((c.at, c.height))
         if len(self._spikes) < _SPIKES:
             return False
-        self._level = median(height for _, height in self._spikes)
+        self._level = middle(height for _, height in self._spikes)
         self._heights = [self._level] * _KEPT
         self._spikes = []
         return True
@@ -366,14 +366,14 @@ class RPeakDetector:
                 self._intervals = [*self._intervals[:-1], c.at - self._before]
             else:
                 self._intervals = [*self._intervals[1 - _KEPT :], self._since(c.at)]
-            self._interval = median(self._intervals)
+            self._interval = middle(self._intervals)
         self._beat = self._anchor = c
         self._refused = []
         peak, value = self._peak(c)
         self._learn_shape(c, max(c.extremes, key=lambda p: abs(p[1]))[0])
         self._scores = {}
         self._heights = [*self._heights[1:], min(c.height, _CAP * self._level)]
-        self._level = median(self._heights)
+        self._level = middle(self._heights)
         sample = self._first + round(peak * self._rate / RATE_HZ)
         before, self._beat_sample = self._beat_sample, sample
         return Beat(

@@ -221,15 +221,15 @@ class AnnotationFile:
             self._written.insert(len(self._written), annotation)
 
     def _rebuild(self) -> None:
-        encoder = Encoder()
-        pieces = [encoder.encode((annotation,)) for annotation in self._written]
-        data = b"".join(pieces)
-        self._disk.replace(self._path, data + bytes(AHEAD))
+        encoder, data, places = Encoder(), bytearray(), array("q")
+        for annotation in self._written:  # thousands: none is kept
+            places.append(len(data))
+            data += encoder.encode((annotation,))
+        self._disk.replace(self._path, bytes(data) + bytes(AHEAD))
         self._file.close()
         self._file = self._disk.reopen(self._path)
         self._encoder, self._stale = encoder, False
-        lengths = (len(piece) for piece in pieces[:-1])
-        self._places = array("q", accumulate(lengths, initial=0) if pieces else ())
+        self._places = places
         self._end, self._size = len(data), len(data) + AHEAD
 
     def sync(self) -> None:
