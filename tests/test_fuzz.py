@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.fuzz import DECODERS, LONGEST, READERS, TARGETS, check_decoder, damaged, seeds
+from benchmarks.fuzz import DECODERS, READERS, TARGETS, check_decoder, damaged, longest, seeds
 
 EXAMPLES = {"auto": 60, "bitalino": 60}
 
@@ -17,7 +17,9 @@ EXAMPLES = {"auto": 60, "bitalino": 60}
 def inputs(target: str) -> st.SearchStrategy[bytes]:
     """Valid inputs that were damaged, and inputs that never were valid."""
     chances = st.integers(0, 2**32).map(random.Random)
-    return st.one_of(chances.map(lambda rng: damaged(rng, seeds(target))), st.binary(max_size=LONGEST))
+    return st.one_of(
+        chances.map(lambda rng: damaged(target, rng, seeds(target))), st.binary(max_size=longest(target))
+    )
 
 
 @pytest.mark.parametrize("target", TARGETS)
