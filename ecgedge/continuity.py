@@ -84,10 +84,10 @@ class Continuity:
             allowed = "0" if leads == 1 else f"0 to {leads - 1}"
             raise UsageError(f"lead number {self._lead}", allowed, "Leads are counted from 0; see --lead.")
         values = block.counts[:, self._lead] * self._scale
+        if not block.leads_off and isfinite(np.dot(values, values)):  # then all of them are
+            return self._good(block.first, values)
         good = np.zeros(block.n, dtype=bool) if block.leads_off else np.isfinite(values)
         out: list[Out] = []
-        if bool(good.all()):
-            return self._good(block.first, values)
         cause: GapCause = "leads_off" if block.leads_off else "lost"
         edges = np.flatnonzero(np.diff(good)) + 1
         bounds = [0, *edges.tolist(), block.n]

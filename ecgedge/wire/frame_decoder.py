@@ -28,6 +28,7 @@ HOLD_S = 10.0
 HOLD_FRAMES = 4096
 _NO_HELLO_S = 3.0
 _NOTICE_EVERY_S = 10.0
+_INT16 = np.dtype("<i2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,12 @@ class _Run:
         """Samples, not-a-number for a lead whose electrode is off while others are on
         (``SampleBlock.leads_off`` speaks of all leads)."""
         leads, width, off = self.form
-        raw = np.frombuffer(b"".join(self.parts), np.uint8)
+        raw = b"".join(self.parts)
         if width == 2:
-            counts = raw.view("<i2").astype(np.float64)
+            counts = np.frombuffer(raw, _INT16).astype(np.float64)
         else:
             wide = np.zeros((len(raw) // 3, 4), np.uint8)
-            wide[:, 1:] = raw.reshape(-1, 3)
+            wide[:, 1:] = np.frombuffer(raw, np.uint8).reshape(-1, 3)
             counts = (wide.view("<i4")[:, 0] >> 8).astype(np.float64)
         counts = counts.reshape(-1, leads)
         all_off = off == (1 << leads) - 1

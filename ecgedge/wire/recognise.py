@@ -87,6 +87,7 @@ class Reader:
     def __init__(self, candidates: Sequence[WireProtocol], known: Sequence[WireProtocol]) -> None:
         self._candidates, self._known = tuple(candidates), tuple(known)
         self._before = Counters()  # of what was read before the last restart
+        self._counted: Counters | None = None  # asked for some times after every push, and dear to make
         self._begin()
 
     def _begin(self) -> None:
@@ -116,14 +117,18 @@ class Reader:
 
     @property
     def _now(self) -> Counters:
-        if self._sure:
-            return self._trying[0].decoder.counters
-        return Counters(bytes=self._total, discarded_bytes=self._total)
+        if self._counted is None:
+            if self._sure:
+                self._counted = self._trying[0].decoder.counters
+            else:
+                self._counted = Counters(bytes=self._total, discarded_bytes=self._total)
+        return self._counted
 
     def restart(self) -> list[Out]:
         """Forget what was recognised: what comes next may be another board. Gives what was held back."""
         out = self.finish()
         self._before = self.counters
+        self._counted = None
         self._begin()
         return out
 
@@ -137,10 +142,13 @@ class Reader:
         self._recent = (self._recent + chunk.data[-EXCERPT:])[-EXCERPT:]
         out: list[Out] = []
         known = self.protocol is not None
-        used = self._try(chunk, out) if not self._sure else 0
+        self._counted = None
+        if not self._sure:
+            used = self._try(chunk, out)
+            chunk = Chunk(chunk.data[used:], chunk.arrival_s)
         if self._sure:
-            self._total += len(chunk.data) - used
-            out += self._trying[0].decoder.push(Chunk(chunk.data[used:], chunk.arrival_s))
+            self._total += len(chunk.data)
+            out += self._trying[0].decoder.push(chunk)
         for message in out:
             if isinstance(message, Status) and message.state == "unrecognised":
                 self._said_s, self._reason = chunk.arrival_s, message.text
@@ -152,6 +160,7 @@ class Reader:
 
     def finish(self) -> list[Out]:
         """The stream has ended."""
+        self._counted = None
         if self._sure:
             return self._trying[0].decoder.finish()
         claims = [trial for trial in self._trying if trial.decoder.protocol is not None]
