@@ -9,7 +9,6 @@ Scored on the inner validation records of CinC 2017; the published ones are not 
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +17,16 @@ import numpy as np
 from benchmarks import report
 from benchmarks.markdown import interval, prose, source, table
 from ecgedge.datasets import cinc2017
-from ecgedge.datasets.archive import data_root
 from ecgedge.errors import UsageError
 from ecgedge.training import checkpoint, metrics, run
 from ecgedge.training import recipe as recipes
 from ecgedge.training.data import ConditionedSet, WindowDataset
+from ecgedge.training.trainer import Machine
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from ecgedge.training.recipe import Recipe
-from ecgedge.training.trainer import Machine
 
 QUESTION = "What is each part of ECG-DualNet S worth, and what do activations for int8 cost?"
 WHOLE = "whole, leaky ReLU"
@@ -55,7 +53,7 @@ def variant(title: str, seed: int, epochs: int) -> Recipe:
 
 
 def told(path: Path, test: ConditionedSet) -> tuple[metrics.Labels, int]:
-    """The class that a trained net gives each record, and its number of parameters."""
+    """The class that a trained net gives each record or window, and its number of parameters."""
     trained = checkpoint.load(path)
     logits, _, record = run.window_logits(trained.net, WindowDataset(test, trained.recipe))
     decided = metrics.mean_by_record(metrics.softmax(logits), record, len(test.names)).argmax(axis=1)
@@ -123,6 +121,19 @@ def lines(result: report.Json) -> list[str]:
     return [*prose(text), "", *table(heads, rows), "", *source(result)]
 
 
+def check(given: Namespace) -> None:
+    """Refuse options of an ablation that train nothing.
+
+    Raises
+    ------
+    UsageError
+        Unless there are seeds, epochs and records.
+    """
+    if min(given.seeds, given.epochs, given.every) < 1:
+        found = f"{given.seeds} seeds, {given.epochs} epochs, every {given.every}"
+        raise UsageError(found, "1 or more of each")
+
+
 def main() -> None:
     """Measure, write the result, print the table."""
     parser = report.options("ablation_dualnet", QUESTION)
@@ -131,14 +142,8 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=5, metavar="N", help="fit on every Nth record")
     parser.add_argument("--threads", type=int, default=None, help="of torch")
     given = parser.parse_args()
-    if min(given.seeds, given.epochs, given.every) < 1:
-        found = f"{given.seeds} seeds, {given.epochs} epochs, every {given.every}"
-        raise UsageError(found, "1 or more of each")
-    with tempfile.TemporaryDirectory() as work:
-        measured = measure(data_root(given.root), given, Path(work))
-    path = report.write(parser, given, QUESTION, {}, measured)
-    print("\n".join(lines(report.read(parser.prog.rpartition(".")[2], given.out))))
-    print(f"{path.name} written")
+    check(given)
+    report.trained(parser, given, QUESTION, measure, lines)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ Intervals are by bootstrap over records, on MIT-BIH with all windows of a record
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,19 +28,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks import report
-from benchmarks.ablation_dualnet import mean
+from benchmarks.ablation_dualnet import check, mean, told
 from benchmarks.markdown import prose, source, table
 from ecgedge.datasets import cinc2017, mitdb
-from ecgedge.datasets.archive import data_root
 from ecgedge.datasets.record import Record, Subject
-from ecgedge.errors import UsageError
 from ecgedge.messages import Context, Person
 from ecgedge.scoring.marks import AAMI
-from ecgedge.training import checkpoint, metrics, run
+from ecgedge.training import metrics, run
 from ecgedge.training import recipe as recipes
 from ecgedge.training.data import (
     ConditionedSet,
-    WindowDataset,
     condition,
     context_of,
     within,
@@ -169,14 +165,6 @@ def variant(title: str, base: Recipe, seed: int, epochs: int) -> Recipe:
     )
 
 
-def told(path: Path, test: ConditionedSet) -> tuple[metrics.Labels, int]:
-    """The class that a trained net gives each record or window, and its number of parameters."""
-    trained = checkpoint.load(path)
-    logits, _, record = run.window_logits(trained.net, WindowDataset(test, trained.recipe))
-    decided = metrics.mean_by_record(metrics.softmax(logits), record, len(test.names)).argmax(axis=1)
-    return decided, sum(p.numel() for p in trained.net.parameters())
-
-
 def scored(asked: Question, decided: metrics.Labels, backbone: metrics.Labels) -> report.Json:
     """Figures, the gain over the backbone, and on MIT-BIH the same without record 202."""
     labels, rows = np.array(asked.test.labels), {"all": np.ones(len(decided), dtype=bool)}
@@ -262,14 +250,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=None, help="of torch")
     parser.add_argument("--records", type=int, metavar="N", help="the first N records of DS1 and DS2")
     given = parser.parse_args()
-    if min(given.seeds, given.epochs, given.every) < 1:
-        found = f"{given.seeds} seeds, {given.epochs} epochs, every {given.every}"
-        raise UsageError(found, "1 or more of each")
-    with tempfile.TemporaryDirectory() as work:
-        measured = measure(data_root(given.root), given, Path(work))
-    path = report.write(parser, given, QUESTION, {}, measured)
-    print("\n".join(lines(report.read(path.stem, given.out))))
-    print(f"{path.name} written")
+    check(given)
+    report.trained(parser, given, QUESTION, measure, lines)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pathlib import Path
 from benchmarks import af_mitdb, pictures, report, rhythm_accuracy
 from benchmarks.heard import letter, listen
 from benchmarks.outcomes import AF, NONE, OUT, curves, outcomes
+from benchmarks.unpacked import SIGNAL, unpack
 from ecgedge.classifier import Classifier, open_models
 from ecgedge.datasets.archive import data_root
 from ecgedge.datasets.catalogue import open_set
@@ -68,8 +69,7 @@ def ludb(root: Path, models: tuple[Classifier, ...], limit: int | None) -> repor
         rhythms = {row["ID"]: row["Rhythms"] for row in table}
         names = [Path(line).name for line in archive.read("ludb/RECORDS").decode().split()][:limit]
         for name in names:
-            for suffix in (".hea", ".dat"):
-                (Path(folder) / f"{name}{suffix}").write_bytes(archive.read(f"ludb/data/{name}{suffix}"))
+            unpack(archive, [f"ludb/data/{name}"], Path(folder), SIGNAL)
             recording = open_recording(Path(folder) / name, lead="ii")
             for heard in listen(recording, name, models, {}):
                 (verdict,) = heard.windows

@@ -14,8 +14,8 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.heard import Heard, listen
 from benchmarks.outcomes import AF, NONE, OUT, alarms, curves, outcomes, ratio_interval, spread
+from benchmarks.unpacked import unpack
 from ecgedge.classifier import Classifier
-from ecgedge.datasets.archive import Archive
 from ecgedge.datasets.catalogue import open_set
 from ecgedge.recordings import open_recording
 from ecgedge.recordings.annotations import read_annotations
@@ -80,13 +80,6 @@ class One:
 def overlap(some: Sequence[Interval], others: Sequence[Interval]) -> int:
     """Samples that lie in an interval of each."""
     return sum(max(0, min(b, d) - max(a, c)) for a, b in some for c, d in others)
-
-
-def unpack(archive: Archive, folder: Path, names: Sequence[str]) -> None:
-    """Put records and their reference annotations into a folder."""
-    for name in names:
-        for suffix in (".hea", ".dat", ".atr"):
-            (folder / f"{name}{suffix}").write_bytes(archive.read(f"mitdb/{name}{suffix}"))
 
 
 def hear(folder: Path, name: str, heard: Heard) -> One:
@@ -238,7 +231,7 @@ def measure(root: Path, models: tuple[Classifier, ...], limit: int | None = None
     with tempfile.TemporaryDirectory() as place, open_set(root, "mitdb") as archive:
         folder = Path(place)
         names = archive.read("mitdb/RECORDS").decode().split()[:limit]
-        unpack(archive, folder, names)
+        unpack(archive, [f"mitdb/{name}" for name in names], folder)
         sinks = {m.bundle.name: AnnotationSink(folder / "said" / m.bundle.name) for m in models}
         said: dict[str, list[One]] = {name: [] for name in sinks}
         for name in names:

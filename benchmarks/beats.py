@@ -38,6 +38,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import report
+from benchmarks.unpacked import SIGNAL, unpack
 from ecgedge.conditioning import Conditioner
 from ecgedge.datasets import nstdb
 from ecgedge.datasets.archive import Archive, data_root
@@ -163,8 +164,7 @@ def ludb(archive: Archive, folder: Path) -> report.Json:
     pooled = BeatCounts()
     names = archive.read("ludb/RECORDS").decode().split()
     for name in names:
-        for suffix in (".hea", ".dat", ".ii"):
-            (folder / (Path(name).name + suffix)).write_bytes(archive.read(f"ludb/{name}{suffix}"))
+        unpack(archive, [f"ludb/{name}"], folder, (*SIGNAL, ".ii"))
         record = folder / Path(name).name
         signal, rate_hz = read_lead(record, "ii")
         reference = read_annotations(record.with_suffix(".ii"))
@@ -283,12 +283,9 @@ def measure(root: Path, minutes: float, last: report.Json | None) -> report.Json
     with tempfile.TemporaryDirectory() as name, open_set(root, "mitdb") as records:
         folder = Path(name)
         names = records.read("mitdb/RECORDS").decode().split()
-        for record in names:
-            for suffix in (".hea", ".dat", ".atr"):
-                (folder / f"{record}{suffix}").write_bytes(records.read(f"mitdb/{record}{suffix}"))
+        unpack(records, [f"mitdb/{record}" for record in names], folder)
         with open_set(root, "nstdb") as noises:
-            for suffix in (".hea", ".dat"):
-                (folder / f"em{suffix}").write_bytes(noises.read(f"nstdb/em{suffix}"))
+            unpack(noises, ["nstdb/em"], folder, SIGNAL)
         out: report.Json = {"window_ms": 150, "mitdb": mitdb(folder, names)}
         print(f"MIT-BIH {out['mitdb']['pooled']}", flush=True)
         with open_set(root, "ludb") as subjects:

@@ -33,6 +33,7 @@ import numpy.typing as npt
 from benchmarks import report
 from benchmarks.beats import read_lead
 from benchmarks.outcomes import draws, percentiles
+from benchmarks.unpacked import SIGNAL, unpack
 from ecgedge.bundle import list_bundles
 from ecgedge.classifier import Classifier, open_models
 from ecgedge.classify import classify
@@ -246,12 +247,9 @@ def measure(root: Path, names: Sequence[str], model_names: Sequence[str], loud: 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         with open_set(root, "mitdb") as archive:
-            for name in names:
-                for suffix in (".hea", ".dat", ".atr"):
-                    (folder / f"{name}{suffix}").write_bytes(archive.read(f"mitdb/{name}{suffix}"))
+            unpack(archive, [f"mitdb/{name}" for name in names], folder)
         with open_set(root, "nstdb") as archive:
-            for suffix in (".hea", ".dat"):
-                (folder / f"em{suffix}").write_bytes(archive.read(f"nstdb/em{suffix}"))
+            unpack(archive, ["nstdb/em"], folder, SIGNAL)
         truth = {name: reference(folder / f"{name}.atr") for name in names}
         noise = read_lead(folder / "em")[0]
         out: report.Json = {"set": "MIT-BIH DS2, first lead", "s_is": "A a J S", "development": DEVELOPMENT}

@@ -9,17 +9,16 @@ counts. The published validation records are not looked at.
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import report
-from benchmarks.ablation_efficientecg import EMA_DECAY, told
+from benchmarks.ablation_dualnet import told
+from benchmarks.ablation_efficientecg import EMA_DECAY
 from benchmarks.markdown import interval, prose, source, table
 from ecgedge.datasets import cinc2017
-from ecgedge.datasets.archive import data_root
 from ecgedge.training import metrics, run, variants
 from ecgedge.training import recipe as recipes
 from ecgedge.training.data import inner_split, load_cinc2017
@@ -93,11 +92,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10, help="of every run")
     parser.add_argument("--threads", type=int, default=None, help="of torch")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work:
-        measured = measure(data_root(given.root), given, Path(work))
-    path = report.write(parser, given, QUESTION, {}, measured)
-    print("\n".join(lines(report.read(path.stem, given.out))))
-    print(f"{path.name} written")
+    report.trained(parser, given, QUESTION, measure, lines)
 
 
 if __name__ == "__main__":

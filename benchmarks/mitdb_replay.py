@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import report
+from benchmarks.unpacked import unpack
 from ecgedge.datasets.archive import data_root
 from ecgedge.datasets.catalogue import open_set
 from ecgedge.errors import MissingExtraError
@@ -114,8 +115,7 @@ def measure(root: Path, names: tuple[str, ...] = RECORDS) -> report.Json:
     out = {}
     with open_set(root, "mitdb") as archive, tempfile.TemporaryDirectory() as folder:
         for name in names:
-            for suffix in (".hea", ".dat", ".atr"):
-                (Path(folder) / f"{name}{suffix}").write_bytes(archive.read(f"mitdb/{name}{suffix}"))
+            unpack(archive, [f"mitdb/{name}"], Path(folder))
             out[name] = replay(Path(folder) / name)
     return {
         "set": "MIT-BIH Arrhythmia Database, first lead of each record",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import beats, report
+from benchmarks.unpacked import unpack
 from ecgedge.datasets.catalogue import open_set
 from ecgedge.recordings.annotations import read_annotations
 from ecgedge.scoring.beats import BeatCounts
@@ -43,8 +44,7 @@ def measure(root: Path, minutes: float) -> report.Json:
         folder = Path(name)
         names = records.read("mitdb/RECORDS").decode().split()
         for record in names:
-            for suffix in (".hea", ".dat", ".atr"):
-                (folder / f"{record}{suffix}").write_bytes(records.read(f"mitdb/{record}{suffix}"))
+            unpack(records, [f"mitdb/{record}"], folder)
             whole, rate_hz = beats.read_lead(folder / record)
             signal = whole[: round(60 * minutes * rate_hz)]
             reference = [m for m in read_annotations(folder / f"{record}.atr") if m.sample < signal.size]

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from ecgedge import __version__, machine
 from ecgedge.bundle import FOLDER, list_bundles, open_bundle
+from ecgedge.datasets.archive import data_root
 from ecgedge.errors import EcgedgeError
 
 RESULTS = Path(__file__).parent / "results"
@@ -86,6 +88,21 @@ def read(name: str, folder: Path = RESULTS) -> Json:
     """One benchmark's result file."""
     body: Json = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     return body
+
+
+def trained(
+    parser: argparse.ArgumentParser,
+    given: argparse.Namespace,
+    question: str,
+    measure: Callable[[Path, argparse.Namespace, Path], Json],
+    lines: Callable[[Json], list[str]],
+) -> None:
+    """Let ``measure(root, given, work)`` train nets in a passing folder; write and print what it finds."""
+    with tempfile.TemporaryDirectory() as work:
+        figures = measure(data_root(given.root), given, Path(work))
+    path = write(parser, given, question, {}, figures)
+    print("\n".join(lines(read(path.stem, given.out))))
+    print(f"{path.name} written")
 
 
 def run(main: Callable[[], None]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks import report
 from benchmarks.heard import Heard, letter, listen
 from benchmarks.outcomes import AF, NONE, OUT, alarms, curves, outcomes
+from benchmarks.unpacked import unpack
 from ecgedge.bundle import list_bundles, open_bundle
 from ecgedge.classifier import Classifier
 from ecgedge.datasets import cinc2017
@@ -43,9 +44,7 @@ def classified(root: Path, names: list[str], models: tuple[Classifier, ...]) -> 
     """What the device says of each record, one for each model."""
     with open_set(root, "cinc2017") as archive, tempfile.TemporaryDirectory() as folder:
         for name in names:
-            for suffix in (".hea", ".mat"):
-                content = archive.read(f"training2017/{name}{suffix}")
-                (Path(folder) / f"{name}{suffix}").write_bytes(content)
+            unpack(archive, [f"training2017/{name}"], Path(folder), (".hea", ".mat"))
             yield listen(open_recording(Path(folder) / f"{name}.hea"), name, models, {})
 
 

@@ -21,6 +21,7 @@ import pytest
 
 from benchmarks import accuracy, af_mitdb, outcomes, pictures, report, tables
 from benchmarks.heard import Heard, Paced, listen
+from benchmarks.unpacked import unpack
 from ecgedge.classifier import open_models
 from ecgedge.classify import classify
 from ecgedge.datasets.archive import Archive
@@ -116,7 +117,7 @@ def test_classify_and_score_say_the_same(data_dir: Path, tmp_path: Path) -> None
     """The commands that a reader can repeat, in processes of their own."""
     name = "222"
     with Archive(data_dir, "mitdb") as archive:
-        af_mitdb.unpack(archive, tmp_path, [name])
+        unpack(archive, [f"mitdb/{name}"], tmp_path)
     words = [sys.executable, "-m", "ecgedge"]
     heard = subprocess.run(
         [
