@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ecgedge.messages import Floats
 
 Part = Literal["sinus", "af", "apc", "noise", "loose"]
+Kind = Literal["sinus", "af", "apc"]
+_KINDS: tuple[Kind, ...] = ("sinus", "af", "apc")
 
 PROGRAMME: tuple[tuple[float, Part], ...] = (
     (60.0, "sinus"),
@@ -96,7 +98,7 @@ class PatientBeat:
 
     time_s: float
     rr_s: float
-    kind: Literal["sinus", "af", "apc"]
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ class SimulatedPatient:
         self.n_samples = max(1, round((PROGRAMME_S if duration_s is None else duration_s) * rate_hz))
         self._seed = abs(seed)
         self._p = PatientParameters() if parameters is None else parameters
+        self._waves = _waves(self._p)
         self._gain = float(np.exp(np.random.default_rng([self._seed, 0]).normal(0, self._p.amplitude_spread)))
 
     def beats(self) -> Iterator[PatientBeat]:
@@ -145,7 +148,7 @@ class SimulatedPatient:
         rng = np.random.default_rng([self._seed, 1])
         time_s, until_apc, pause = 0.35, int(rng.integers(*p.apc_every)), 0.0
         rr_s = 60 / p.sinus_bpm
-        kind: Literal["sinus", "af", "apc"] = "sinus"
+        kind: Kind = "sinus"
         while True:
             yield PatientBeat(time_s, rr_s, kind)
             part = part_at(time_s)
@@ -195,12 +198,7 @@ class SimulatedPatient:
             # The input floats to the rail, with mains humming through it.
             hum = 400 * np.sin(2 * np.pi * p.mains_hz * times)
             return _to_counts((_RAIL + hum) * UV_PER_COUNT / 1000)
-        signal = np.zeros(length)
-        for beat in beats:
-            start = max(int((beat.time_s - _BEFORE_S) * self._rate_hz) - first, 0)
-            stop = min(int((beat.time_s + _AFTER_S) * self._rate_hz) - first, length)
-            if start < stop:
-                signal[start:stop] += self._beat(times[start:stop] - beat.time_s, beat)
+        signal = self._beats(first, length, beats)
         if part == "af":
             signal += self._fibrillation(times)
         signal *= self._gain
@@ -211,18 +209,26 @@ class SimulatedPatient:
             signal += self._disturbance(length, rng)
         return _to_counts(signal)
 
-    def _beat(self, times: Floats, beat: PatientBeat) -> Floats:
-        """The waves of one beat, mV, at times relative to its R peak."""
-        p = self._p
-        heights, places = np.array(p.waves_mv), np.array(p.waves_s)
-        widths = np.array(p.widths_s)
-        places[4] *= np.sqrt(min(max(beat.rr_s, 0.4), 1.2))
-        if beat.kind == "af":
-            heights[0] = 0.0
-        elif beat.kind == "apc":
-            heights[0], places[0], widths[0] = p.apc_p
-        bells: Floats = np.exp(-0.5 * ((times - places[:, None]) / widths[:, None]) ** 2)
-        return heights @ bells
+    def _beats(self, first: int, length: int, beats: list[PatientBeat]) -> Floats:
+        """The waves of the beats, mV: all of them in one go, each added where it stands."""
+        starts = [int((beat.time_s - _BEFORE_S) * self._rate_hz) for beat in beats]
+        n = int((_BEFORE_S + _AFTER_S) * self._rate_hz)
+        heights, places, widths = self._waves[:, [_KINDS.index(beat.kind) for beat in beats]]
+        places[:, 4] *= np.sqrt([min(max(beat.rr_s, 0.4), 1.2) for beat in beats])
+        places += np.array([beat.time_s for beat in beats])[:, None]
+        times = (np.array(starts)[:, None] + np.arange(n)) / self._rate_hz
+        bells = times[:, None] - places[:, :, None]
+        bells /= widths[:, :, None]
+        bells *= bells
+        bells *= -0.5
+        np.maximum(bells, -80.0, out=bells)  # what is left there is nothing, and slow to compute
+        drawn = (heights[:, None] @ np.exp(bells, out=bells))[:, 0]
+        signal = np.zeros(length)
+        for row, start in zip(drawn, starts, strict=True):
+            begin, end = max(start - first, 0), min(start + n - first, length)
+            if begin < end:
+                signal[begin:end] += row[begin + first - start : end + first - start]
+        return signal
 
     def _fibrillation(self, times: Floats) -> Floats:
         p = self._p
@@ -230,7 +236,9 @@ class SimulatedPatient:
         swing = p.fibrillation_swing_hz / 0.13 * np.sin(2 * np.pi * 0.13 * times)
         phase = 2 * np.pi * p.fibrillation_hz * times + swing
         size = p.fibrillation_mv * (1 + 0.3 * np.sin(2 * np.pi * 0.21 * times))
-        waves: Floats = size * sum(np.sin(k * phase) / k for k in (1, 2, 3))
+        sine, cosine = np.sin(phase), np.cos(phase)
+        # The sines of once, twice and thrice the phase, the latter two over two and three.
+        waves: Floats = size * sine * (1 + cosine + (4 * cosine * cosine - 1) / 3)
         return waves
 
     def _disturbance(self, length: int, rng: np.random.Generator) -> Floats:
@@ -244,6 +252,14 @@ class SimulatedPatient:
             late = np.maximum(age - at, 0)
             noise += np.where(age >= at, height * (np.exp(-late / decay) - np.exp(-late / 0.02)), 0)
         return noise
+
+
+def _waves(p: PatientParameters) -> Floats:
+    """Heights, places and widths of the waves of each kind of beat, shape (3, kinds, waves)."""
+    waves = np.array([(p.waves_mv, p.waves_s, p.widths_s)] * len(_KINDS)).transpose(1, 0, 2)
+    waves[0, _KINDS.index("af"), 0] = 0.0
+    waves[:, _KINDS.index("apc"), 0] = p.apc_p
+    return waves
 
 
 def _to_counts(signal_mv: Floats) -> npt.NDArray[np.int32]:
