@@ -21,12 +21,14 @@ What each place holds (see ``BeatWindow``), by kind of input:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log
+from functools import lru_cache
+from math import floor, log
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecgedge.errors import BundleError
+from ecgedge.order import upper_median
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ecgedge.messages import Beat, Floats, Signal32
+
+    Places = npt.NDArray[np.intp]
 
 KINDS = ("beat-segments", "beat-deviations", "beat-intervals")
 INTERVALS = (
@@ -211,7 +215,7 @@ class BeatWindower:
     def _place(self, beat: Beat) -> tuple[int, float]:
         """Where a beat's segment begins in the conditioned signal, whole samples and the rest (0-1)."""
         at = (beat.sample - self._first) * self._ratio - self._before
-        whole = int(np.floor(at))
+        whole = floor(at)
         return whole, at - whole
 
     def _needed(self, beat: Beat) -> int:
@@ -248,17 +252,18 @@ class BeatWindower:
         places = (place, place + stop - begin)
         inside = slice(*places)
         start = max(0, stop - spec.rhythm_beats - 1)
-        times = np.array([beat.sample for beat in self._beats[start:stop]])
-        rr = np.log(np.maximum(np.diff(times) / self._rate_in, 0.01) / _USUAL_RR_S)
+        latest_beats = self._beats[start:stop]
+        times = np.array([beat.sample for beat in latest_beats])
+        rr = np.log(np.maximum((times[1:] - times[:-1]) / self._rate_in, 0.01) / _USUAL_RR_S)
         latest = np.array(self._segments[max(0, stop - spec.template_beats) : stop])
-        template = _middle(_ordinary(latest, rr))
+        template = upper_median(_ordinary(latest, rr))
         scale = max(float(template.std()), _TINY)
         segments, deviations = (np.zeros(spec.shape(kind), dtype=np.float32) for kind in KINDS[:2])
         own = latest[begin - stop :]
         segments[inside] = own / scale
         deviations[inside] = (own - template) / scale
         intervals = np.zeros(spec.shape("beat-intervals"), dtype=np.float32)
-        heights = np.abs([beat.height for beat in self._beats[start:stop]])
+        heights = np.abs([beat.height for beat in latest_beats])
         intervals[inside] = _figures(rr, heights, stop - begin)
         last = self._beats[stop - 1]
         window = BeatWindow(
@@ -289,7 +294,7 @@ def _ordinary(latest: Signal32, rr: Floats) -> Signal32:
         return latest
     late = np.ones(len(latest), dtype=bool)
     known = min(rr.size, len(latest))
-    late[len(latest) - known :] = rr[rr.size - known :] >= _middle(rr) + _EARLY
+    late[len(latest) - known :] = rr[rr.size - known :] >= upper_median(rr) + _EARLY
     return latest[late] if np.count_nonzero(late) * _FEW > len(latest) else latest
 
 
@@ -303,25 +308,36 @@ def _figures(rr: Floats, heights: Floats, n: int) -> Floats:
     """
     out = np.zeros((n, len(INTERVALS)))
     out[:, 7] = 1.0
-    out[:, 6] = np.log((heights[-n:] + _TINY) / (_middle(heights) + _TINY))
+    out[:, 6] = np.log((heights[-n:] + _TINY) / (upper_median(heights) + _TINY))
     if not rr.size:
         return out.clip(-_LIMIT, _LIMIT)
-    middle = _middle(rr)
-    step = np.abs(np.diff(rr))
-    missing = int(n == heights.size)  # the first beat of a stretch has no interval before it
-    k = np.arange(heights.size - n + missing, heights.size) - 1
-    out[missing:, 0] = rr[k] - middle
+    middle = upper_median(rr)
+    step = np.abs(rr[1:] - rr[:-1])
+    missing, k, local, spans = _neighbours(heights.size, n)
+    own = rr[k]
+    out[missing:, 0] = own - middle
     out[:-1, 1] = rr[heights.size - n :] - middle
-    before = np.concatenate(([0.0], np.cumsum(rr)))
-    local = np.maximum(k - _LOCAL, 0)
-    mean = (before[k] - before[local]) / np.maximum(k - local, 1)
-    out[missing:, 2] = np.where(k > 0, rr[k] - mean, 0.0)
-    out[missing:, 3] = np.where(k > 0, rr[k] - rr[k - 1], 0.0)
-    out[:, 4] = _middle(step) if step.size else 0.0
+    before = np.zeros(heights.size)
+    np.cumsum(rr, out=before[1:])
+    out[missing:, 2] = own - (before[k] - before[local]) / spans
+    out[missing:, 3] = own - rr[k - 1]
+    if k.size and not k[0]:  # nor has the first interval one before it
+        out[missing, 2:4] = 0.0
+    out[:, 4] = upper_median(step) if step.size else 0.0
     out[:, 5] = middle
     return out.clip(-_LIMIT, _LIMIT)
 
 
-def _middle(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Upper median along the first axis; numpy's own costs several times as much."""
-    return np.asarray(np.sort(values, axis=0)[len(values) // 2])
+@lru_cache(maxsize=64)
+def _neighbours(beats: int, n: int) -> tuple[int, Places, Places, Places]:
+    """Where the last ``n`` of some beats have their intervals.
+
+    Returns
+    -------
+    How many of them have none, which is 1 for the first beat of a stretch; the places of the interval before
+    each, and of the first of up to four before that one; how many these are, but 1 for none.
+    """
+    missing = int(n == beats)
+    k = np.arange(beats - n + missing, beats) - 1
+    local = np.maximum(k - _LOCAL, 0)
+    return missing, k, local, np.maximum(k - local, 1)

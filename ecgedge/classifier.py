@@ -113,9 +113,11 @@ class Classifier:
 
 
 def _quantise(values: Signal32, entry: dict[str, Any]) -> npt.NDArray[np.int8]:
-    counts = np.rint(values.astype(np.float64) / entry["scale"]) + entry["zero_point"]
-    tensor: npt.NDArray[np.int8] = np.clip(counts, -128, 127).astype(np.int8)
-    return tensor
+    counts = values.astype(np.float64)
+    counts /= entry["scale"]
+    np.rint(counts, out=counts)
+    counts += entry["zero_point"]
+    return counts.clip(-128, 127, out=counts).astype(np.int8)
 
 
 def _real(values: npt.NDArray[np.int8], entry: dict[str, Any]) -> Floats:

@@ -117,11 +117,12 @@ def normalise(signal: Signal32, clip: float) -> Signal32:
     A flat window gives zeros.
     """
     values = signal.astype(np.float64)
-    values -= values.mean()
-    deviation = values.std()
+    values -= np.add.reduce(values) / values.size
+    rest = values - np.add.reduce(values) / values.size
+    deviation = math.sqrt(np.add.reduce(np.square(rest, out=rest)) / values.size)
     if deviation > 0:
         values /= deviation
-    return np.clip(values, -clip, clip).astype(np.float32)
+    return values.clip(-clip, clip, out=values).astype(np.float32)
 
 
 def pad(signal: Signal32, length: int) -> Signal32:

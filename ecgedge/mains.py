@@ -17,7 +17,11 @@ import numpy as np
 from ecgedge.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ecgedge.messages import Floats
+
+    Complexes = npt.NDArray[np.complex128]
 
 MAINS_HZ = (50.0, 60.0)
 BLOCK_S = 10.0
@@ -99,6 +103,8 @@ class MainsMeter:
         self._block: Floats = np.empty(max(16, round(BLOCK_S * rate_hz)))
         self._have = 0
         self._window = np.hanning(self._block.size + 1)[:-1]
+        self._scale = 2 / self._window.sum()
+        self._places = np.arange(self._block.size, dtype=np.float64)
         self._done = 0
 
     @property
@@ -124,9 +130,11 @@ class MainsMeter:
         return out
 
     def _measure(self) -> Hum:
-        x = self._block - np.linspace(self._block[0], self._block[-1], self._block.size)
-        # Amplitude of a sine in the unit of the signal at the top of its line.
-        spectrum = np.abs(np.fft.rfft((x - x.mean()) * self._window)) * (2 / self._window.sum())
+        x, n = self._block, self._block.size
+        first, last = float(x[0]), float(x[-1])
+        x = x - (self._places * ((last - first) / (n - 1)) + first)
+        x -= np.add.reduce(x) / n
+        spectrum = np.fft.rfft(x * self._window)
         end_s = self._time_s + self._done / self._rate
         best = Hum(end_s, "", 0.0, 0.0)
         for line in self._lines:
@@ -135,26 +143,31 @@ class MainsMeter:
                 best = Hum(end_s, line.name, hz, amplitude, line.mirrored)
         return best
 
-    def _tone(self, spectrum: Floats, line: Line) -> tuple[float, float]:
+    def _tone(self, spectrum: Complexes, line: Line) -> tuple[float, float]:
         """Frequency and amplitude of the tone near a line; zeros where none stands out."""
         step = self._rate / self._block.size
         first = max(_LOBE, int(np.ceil((line.hz - line.reach_hz) / step)))
         last = min(spectrum.size - _LOBE - 1, int((line.hz + line.reach_hz) / step))
         if last < first:
             return 0.0, 0.0
-        peak = first + int(spectrum[first : last + 1].argmax())
-        reach = round(_NEAR_HZ / step)
-        below = spectrum[max(1, peak - reach) : peak - _LOBE]
-        above = spectrum[peak + _LOBE + 1 : peak + reach + 1]
+        reach = max(round(_NEAR_HZ / step), _LOBE)
+        begin = max(0, first - reach)
+        # Amplitude of a sine in the unit of the signal at the top of its line.
+        heights = np.abs(spectrum[begin : last + reach + 1]) * self._scale
+        peak = first - begin + int(heights[first - begin : last - begin + 1].argmax())
+        below = heights[max(0, peak - reach, 1 - begin) : peak - _LOBE]
+        above = heights[peak + _LOBE + 1 : peak + reach + 1]
         around = max(float(part.max()) for part in (below, above) if part.size)
-        lobe = spectrum[peak - _LOBE : peak + _LOBE + 1]
+        lobe = heights[peak - _LOBE : peak + _LOBE + 1]
         # The power under a Hann window's lobe is 1.5 times that of its top bin when the tone is centred;
         # the sum is the same wherever between two bins it stands, and for one that wanders a little.
         amplitude = float(np.sqrt(np.square(lobe).sum() / 1.5))
         if amplitude <= 0 or amplitude < LINE * around:
             return 0.0, 0.0
         weights = np.square(lobe)
-        centre = float((weights * np.arange(peak - _LOBE, peak + _LOBE + 1)).sum() / weights.sum())
+        centre = float(
+            (weights * np.arange(begin + peak - _LOBE, begin + peak + _LOBE + 1)).sum() / weights.sum()
+        )
         return centre * step, amplitude
 
 
