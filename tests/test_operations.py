@@ -10,7 +10,7 @@ pytest.importorskip("ai_edge_litert.schema_py_generated", reason="needs ai-edge-
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import operations
+from benchmarks import operations, report
 from ecgedge.bundle import FOLDER, list_bundles, open_bundle
 from ecgedge.mcu.narrow import unpack
 from ecgedge.models import build
@@ -41,3 +41,11 @@ def test_depthwise_and_transposed_products_by_hand() -> None:
     assert operations._macs("DEPTHWISE_CONV_2D", 10 * 8, [(1, 1, 12, 8), (1, 1, 3, 8)], False) == 240
     assert operations._macs("BATCH_MATMUL", 4 * 6, [(4, 5), (5, 6)], False) == 4 * 6 * 5
     assert operations._macs("BATCH_MATMUL", 4 * 6, [(4, 5), (6, 5)], True) == 4 * 6 * 5
+
+
+def test_the_arenas_told_are_those_of_the_manifests() -> None:
+    told = report.read("operations")["figures"]["models"]
+    manifests = {name: open_bundle(name).manifest for name in list_bundles()}
+    assert {name: row["arena_bytes"] for name, row in told.items()} == {
+        name: manifest["micro"]["arena_bytes"] for name, manifest in manifests.items()
+    }
