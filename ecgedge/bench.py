@@ -131,8 +131,15 @@ def _once(call: Callable[[], None]) -> float:
     return (time.perf_counter_ns() - begin_ns) / 1e6
 
 
-def stream_cost(bundles: Iterable[Bundle], threads: int, seconds: float) -> Json:
-    """The stream from bytes to messages: as the bytes of a live board come, and as fast as it goes."""
+def stream_cost(
+    bundles: Iterable[Bundle], threads: int, seconds: float, classifier: type[Classifier] = Classifier
+) -> Json:
+    """The stream from bytes to messages: as the bytes of a live board come, and as fast as it goes.
+
+    Parameters
+    ----------
+    classifier : what runs the nets
+    """
     bundles = list(bundles)
     patient = SimulatedPatient(0, seconds)
     rate_hz = patient.board.rate_hz
@@ -142,8 +149,8 @@ def stream_cost(bundles: Iterable[Bundle], threads: int, seconds: float) -> Json
         off = 1 if piece.leads_off else 0
         size = round(FRAME_S * rate_hz)
         frames += encode_run(piece.first, rate_hz, piece.counts, size, leads_off=off)
-    live = _play(bundles, threads, frames, 1)
-    fast = _play(bundles, threads, frames, round(AT_ONCE_S / FRAME_S))
+    live = _play([classifier(b, threads) for b in bundles], frames, 1)
+    fast = _play([classifier(b, threads) for b in bundles], frames, round(AT_ONCE_S / FRAME_S))
     energy = fast.pop("joules")
     return {
         "models": [bundle.name for bundle in bundles],
@@ -156,10 +163,10 @@ def stream_cost(bundles: Iterable[Bundle], threads: int, seconds: float) -> Json
     }
 
 
-def _play(bundles: Sequence[Bundle], threads: int, frames: Sequence[bytes], at_once: int) -> Json:
+def _play(classifiers: Sequence[Classifier], frames: Sequence[bytes], at_once: int) -> Json:
     """Wall and processor seconds for all frames, ``at_once`` of them in one read."""
     reader = make_reader("frames")
-    pipeline = Pipeline(tuple(Classifier(bundle, threads) for bundle in bundles))
+    pipeline = Pipeline(tuple(classifiers))
     chunks = [
         Chunk(b"".join(frames[k : k + at_once]), (k + at_once) * FRAME_S)
         for k in range(0, len(frames), at_once)
