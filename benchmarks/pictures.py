@@ -25,7 +25,6 @@ DATA = {
 }
 TERMS = "PhysioNet (Goldberger et al. 2000), ODC-BY 1.0"
 TITLES = {"mitdb": "MIT-BIH, 48 records", "cinc2017": "CinC 2017, validation"}
-WHATS = ("curves", "confusion", "burden")
 """What is drawn of each model."""
 DPI = 160
 

@@ -20,7 +20,8 @@ from ecgedge.extras import needed
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 CONVERTERS = ("onnxscript", "onnx2tf", "tensorflow")
 TASKS = {"apc": "export.apc", "beats": "export.beats", "rhythm": "export.rhythm"}
-"""The module whose ``export(path, root, out)`` takes the checkpoints of each task."""
+"""The module of each task. Its ``export(path, root, out)`` takes a checkpoint, the folder of the data sets
+and an existing folder for the bundle, and raises what ``export`` below does."""
 
 
 def export(model: str, data: str | None, out: Path) -> None:

@@ -19,7 +19,7 @@ from ecgedge.training.apc import recipe as recipes
 from ecgedge.training.apc.data import scorable
 from ecgedge.training.apc.sets import load_mitdb, training_lists
 from export import calibrate, gate, manifest
-from export.convert import convert
+from export.convert import convert, shipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,19 +45,7 @@ Outputs = dict[str, Floats]
 
 
 def export(path: Path, root: Path, out: Path) -> None:
-    """Run all steps for one model.
-
-    Parameters
-    ----------
-    path : of the checkpoint
-    root : folder of the data sets
-    out : existing folder for the bundle
-
-    Raises
-    ------
-    EcgedgeError
-        For a checkpoint or data that will not do, a conversion that fails, or a model that fails the gate.
-    """
+    """Run all steps for one model; see ``export.__main__.TASKS``."""
     trained = checkpoint.load_as(path, recipes.from_table)
     plan, net = trained.recipe, trained.net
     if plan.data.set != evaluate.SET or plan.architecture != "danet":
@@ -68,13 +56,8 @@ def export(path: Path, root: Path, out: Path) -> None:
     fit, inner = (scorable(load_mitdb(root, names, plan), plan) for names in (fit_names, inner_names))
     calibration = {"signal": _rows(fit)[:: max(1, len(fit.names) // CALIBRATION_WINDOWS)]}
     float_model, int8_model = convert(net, calibration)
-    print(f"converted: float {len(float_model)} bytes, int8 {len(int8_model)} bytes")
     facts = pass_gate(net, plan, inner, float_model, int8_model)
-    from export.to_tflite import without_names
-
-    lean = without_names(int8_model)
-    facts.metrics["command"] = f"python -m export {plan.name}"
-    facts.quantisation["calibration"] = f"{len(calibration['signal'])} windows of training records"
+    lean = shipped(int8_model, facts, plan.name, calibration)
     test = evaluate.windows_of(root, plan, "test")
     given = {"float": _of_torch(net, test), "int8": _of_tflite(lean, net, test)}
     facts.metrics["test"] = {kind: _figures(test, rows, facts, plan) for kind, rows in given.items()}

@@ -22,7 +22,7 @@ from ecgedge.training.beats.figures import summary
 from ecgedge.training.beats.run import logits_of
 from ecgedge.training.beats.sets import names_of, pieces, windows
 from export import calibrate, gate, manifest
-from export.convert import convert
+from export.convert import convert, shipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,19 +49,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def export(path: Path, root: Path, out: Path) -> None:
-    """Run all steps for one model.
-
-    Parameters
-    ----------
-    path : of the checkpoint
-    root : folder of the data sets
-    out : existing folder for the bundle
-
-    Raises
-    ------
-    EcgedgeError
-        For a checkpoint or data that will not do, a conversion that fails, or a model that fails the gate.
-    """
+    """Run all steps for one model; see ``export.__main__.TASKS``."""
     trained = checkpoint.load_as(path, recipes.from_table)
     plan = trained.recipe
     if not plan.per_beat:
@@ -70,13 +58,8 @@ def export(path: Path, root: Path, out: Path) -> None:
     fit, inner = (windows(pieces(root, plan, names, 0), plan) for names in (fit_names, inner_names))
     calibration = _tensors(fit.take(_spread(fit)), plan)
     float_model, int8_model = convert(trained.net, calibration)
-    print(f"converted: float {len(float_model)} bytes, int8 {len(int8_model)} bytes")
     facts = pass_gate(trained, inner, float_model, int8_model)
-    from export.to_tflite import without_names
-
-    lean = without_names(int8_model)
-    facts.metrics["command"] = f"python -m export {plan.name}"
-    facts.quantisation["calibration"] = f"{len(_spread(fit))} windows of training records"
+    lean = shipped(int8_model, facts, plan.name, calibration)
     made = manifest.make(described(plan), lean, facts)
     manifest.write(made, out)
     facts.metrics["test"] = look_once(path, str(out / f"{made.name}.json"), root)

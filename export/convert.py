@@ -10,14 +10,13 @@ from export import to_onnx
 from export.quiet import quiet
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from torch import nn
 
+    from export import gate
+    from export.manifest import Facts
 
-def convert(
-    net: nn.Module, calibration: dict[str, npt.NDArray[np.float32]], ranges: str = "min-max"
-) -> tuple[bytes, bytes]:
+
+def convert(net: nn.Module, calibration: gate.Windows, ranges: str = "min-max") -> tuple[bytes, bytes]:
     """Float and int8 TFLite models.
 
     Parameters
@@ -39,4 +38,16 @@ def convert(
         to_onnx.to_onnx(net, shapes, onnx_path)
         saved = Path(folder) / "saved"
         to_tflite.to_saved_model(onnx_path, saved)
-        return to_tflite.float_tflite(saved), to_tflite.int8_tflite(saved, calibration, ranges)
+        both = to_tflite.float_tflite(saved), to_tflite.int8_tflite(saved, calibration, ranges)
+    print("converted: float {} bytes, int8 {} bytes".format(*map(len, both)))
+    return both
+
+
+def shipped(int8_model: bytes, facts: Facts, name: str, calibration: gate.Windows) -> bytes:
+    """The model as it ships, without names of tensors; the facts learn how it was made."""
+    from export.to_tflite import without_names
+
+    windows = len(next(iter(calibration.values())))
+    facts.metrics["command"] = f"python -m export {name}"
+    facts.quantisation["calibration"] = f"{windows} windows of training records"
+    return without_names(int8_model)

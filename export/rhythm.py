@@ -17,7 +17,7 @@ from ecgedge.training import checkpoint, metrics
 from ecgedge.training.data import WindowDataset, load_cinc2017
 from ecgedge.training.run import training_sets, window_logits
 from export import calibrate, device, gate, manifest
-from export.convert import convert
+from export.convert import convert, shipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,32 +81,15 @@ def pick_calibration(fit: ConditionedSet, recipe: Recipe) -> gate.Windows:
 
 
 def export(path: Path, root: Path, out: Path) -> None:
-    """Run all steps for one model.
-
-    Parameters
-    ----------
-    path : of the checkpoint
-    root : folder of the data sets
-    out : existing folder for the bundle
-
-    Raises
-    ------
-    EcgedgeError
-        For a checkpoint or data that will not do, a conversion that fails, or a model that fails the gate.
-    """
+    """Run all steps for one model; see ``export.__main__.TASKS``."""
     trained = checkpoint.load(path)
     recipe = trained.recipe
     fit, inner_records = training_sets(root, recipe)
     inner = score(trained, inner_records)
     calibration = pick_calibration(fit, recipe)
     float_model, int8_model = convert(trained.net, calibration, recipe.ranges)
-    print(f"converted: float {len(float_model)} bytes, int8 {len(int8_model)} bytes")
     facts = pass_gate(trained, inner, float_model, int8_model)
-    from export.to_tflite import without_names
-
-    lean = without_names(int8_model)
-    facts.metrics["command"] = f"python -m export {recipe.name}"
-    facts.quantisation["calibration"] = f"{count(calibration)} windows of training records"
+    lean = shipped(int8_model, facts, recipe.name, calibration)
 
     draft = manifest.make(manifest.of_rhythm(recipe), lean, facts)
     on_device, label = device.scores(draft, root, inner_records.names)
@@ -118,11 +101,6 @@ def export(path: Path, root: Path, out: Path) -> None:
         for kind, row in facts.metrics[part].items():
             print(f"{part:10} {kind:7} accuracy {row['accuracy']:.4f}  macro F1 {row['macro_f1']:.4f}")
     print(f"bundle written: {made.name}, {len(lean)} bytes, in {out}")
-
-
-def count(windows: gate.Windows) -> int:
-    """How many windows there are."""
-    return len(next(iter(windows.values())))
 
 
 def pass_gate(

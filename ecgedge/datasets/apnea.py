@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ecgedge.datasets.record import Record
 
 FOLDER = "apnea-ecg"
-MINUTE_S = 60
 
 
 def released(root: Path) -> list[str]:
