@@ -46,6 +46,15 @@ _HEALTHYPI5 = partial(
 )
 _HEALTHYPI5_NEW = partial(ProtocentralSpeech, 125.0, "<8i4iBB", (41_000,) * 4 + (72, 15), UV_MAX3000X, kind=3)
 
+
+def _chords(
+    name: str, board: str, baud: int, told: str, channels: int, rate_hz: float, bits: int, volts: float
+) -> SimulatedBoard:
+    """A board under Chords' firmware, which says what it is called."""
+    speech = partial(ChordsSpeech, told, channels, rate_hz, bits, volts)
+    return SimulatedBoard(name, f"Chords, {board}", baud, speech)
+
+
 BOARDS: dict[str, SimulatedBoard] = {
     row.name: row
     for row in (
@@ -53,30 +62,12 @@ BOARDS: dict[str, SimulatedBoard] = {
         SimulatedBoard("ad8232-sparkfun", "SparkFun's AD8232 sketch", 9600, partial(TextSpeech, 194.0)),
         SimulatedBoard("serial-plotter", "labelled values; ECG in the second", 115200, PlotterSpeech),
         SimulatedBoard("bioamp-exg-pill", "BioAmp EXG Pill, its filter sketch", 115200, BioampSpeech),
-        SimulatedBoard(
-            "chords-uno-r3", "Chords, Arduino UNO R3", 230400,
-            partial(ChordsSpeech, "UNO-R3", 6, 250.0, 10, 5.0),
-        ),
-        SimulatedBoard(
-            "chords-uno-r4", "Chords, Arduino UNO R4", 230400,
-            partial(ChordsSpeech, "UNO-R4", 6, 500.0, 14, 5.0),
-        ),
-        SimulatedBoard(
-            "chords-nano", "Chords, Arduino Nano", 115200,
-            partial(ChordsSpeech, "NANO-CLASSIC", 8, 250.0, 10, 5.0),
-        ),
-        SimulatedBoard(
-            "chords-mega", "Chords, Arduino Mega 2560", 115200,
-            partial(ChordsSpeech, "MEGA-2560-R3", 16, 250.0, 10, 5.0),
-        ),
-        SimulatedBoard(
-            "chords-pico", "Chords, Raspberry Pi Pico", 230400,
-            partial(ChordsSpeech, "RPI-PICO-RP2040", 3, 500.0, 12, 3.3),
-        ),
-        SimulatedBoard(
-            "chords-npg-lite", "Chords, NPG Lite", 230400,
-            partial(ChordsSpeech, "NPG-LITE-3CH", 3, 500.0, 12, 3.3),
-        ),
+        _chords("chords-uno-r3", "Arduino UNO R3", 230400, "UNO-R3", 6, 250.0, 10, 5.0),
+        _chords("chords-uno-r4", "Arduino UNO R4", 230400, "UNO-R4", 6, 500.0, 14, 5.0),
+        _chords("chords-nano", "Arduino Nano", 115200, "NANO-CLASSIC", 8, 250.0, 10, 5.0),
+        _chords("chords-mega", "Arduino Mega 2560", 115200, "MEGA-2560-R3", 16, 250.0, 10, 5.0),
+        _chords("chords-pico", "Raspberry Pi Pico", 230400, "RPI-PICO-RP2040", 3, 500.0, 12, 3.3),
+        _chords("chords-npg-lite", "NPG Lite", 230400, "NPG-LITE-3CH", 3, 500.0, 12, 3.3),
         SimulatedBoard("max30003", "ProtoCentral MAX30003", 57600, _MAX30003),
         SimulatedBoard("max30001", "ProtoCentral MAX30001", 57600, _MAX30001),
         SimulatedBoard("ads1292r", "ProtoCentral ADS1292R", 57600, _ADS1292R),
@@ -87,7 +78,7 @@ BOARDS: dict[str, SimulatedBoard] = {
         SimulatedBoard("bitalino", "BITalino; ECG on A2", 115200, BitalinoSpeech),
         SimulatedBoard("polar-h10", "Polar H10 (Bluetooth)", None, PolarSpeech),
     )
-}  # fmt: skip
+}
 
 
 def find_board(name: str) -> SimulatedBoard:
