@@ -21,6 +21,7 @@ samples: one dot product each, on data that always begin at the start of a block
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ _KAISER_BETA = 3.4  # 40 dB of stop-band attenuation
 _KAISER_HALF = 1.12  # half length of that window in samples = this * rate / width of the transition
 _MIN_RATE_HZ, _MAX_RATE_HZ = 20.0, 20_000.0
 _MAX_PHASES = 2000
+_DESIGNS = 4  # filters that are kept: every stretch of a stream has the same ones
 
 
 def check_spec(spec: dict[str, Any]) -> None:
@@ -91,6 +93,43 @@ def _ratio(value: float) -> tuple[int, int]:
     return p1, q1
 
 
+@lru_cache(maxsize=_DESIGNS)
+def _resampler(
+    ratio: tuple[int, int], rate_in_hz: float, rate_hz: float, lowpass_hz: float, width: float
+) -> tuple[int, Floats]:
+    """Low-pass at the input's rate: reach on either side, and a row of taps for each phase of the output.
+
+    Where the phases are few, each row stands where its input does, from the first input of a period on.
+    """
+    num, den = ratio
+    limit = min(rate_in_hz, rate_hz) / 2
+    cut = min(lowpass_hz, 0.9 * limit)
+    transition = min(2 * (limit - cut), width * cut)
+    half = max(3.0, _KAISER_HALF * rate_in_hz / transition)
+    reach = ceil(half)
+    offsets = np.arange(-reach, reach + 2, dtype=np.float64)
+    few = den <= _FEW_PHASES
+    taps = np.zeros((den, offsets.size + few * ((den - 1) * num // den)))
+    for phase in range(den):
+        row = _windowed_sinc(offsets - phase * num % den / den, cut / rate_in_hz, half)
+        begin = few * (phase * num // den)
+        taps[phase, begin : begin + row.size] = row / row.sum()
+    taps.setflags(write=False)
+    return reach, taps
+
+
+@lru_cache(maxsize=_DESIGNS)
+def _highpass(rate_hz: float, highpass_hz: float, width: float) -> tuple[int, Floats]:
+    """Unit impulse minus a low-pass, both of unit gain at 0 Hz: constants vanish exactly. Reach and taps."""
+    reach = ceil(_KAISER_HALF * rate_hz / (width * highpass_hz))
+    offsets = np.arange(-reach, reach + 1, dtype=np.float64)
+    kernel = _windowed_sinc(offsets, highpass_hz / rate_hz, reach + 1.0)
+    taps = -kernel / kernel.sum()
+    taps[reach] += 1.0
+    taps.setflags(write=False)
+    return reach, taps
+
+
 class Conditioner:
     """One conditioning chain for one stretch of signal at a fixed input rate.
 
@@ -118,8 +157,11 @@ class Conditioner:
         self._num, self._den = _ratio(self.rate_in_hz / self.rate_hz)
         """Input samples an output sample, as a fraction."""
         low_width, high_width = _EDGES[spec["version"]]
-        self._make_resampler(float(spec["lowpass_hz"]), low_width)
-        self._make_highpass(float(spec["highpass_hz"]), high_width)
+        ratio = self._num, self._den
+        self._half_in, self._taps = _resampler(
+            ratio, self.rate_in_hz, self.rate_hz, float(spec["lowpass_hz"]), low_width
+        )
+        self._half_hp, self._highpass = _highpass(self.rate_hz, float(spec["highpass_hz"]), high_width)
         self._block = BLOCK if self._half_hp > SHORT else 1
         self.delay_s = self._half_in / self.rate_in_hz + (self._half_hp + self._block) / self.rate_hz
         self._offset: float | None = None
@@ -137,42 +179,8 @@ class Conditioner:
         self._mid_next = -self._half_hp
         self._mid = np.empty(0)
         self._mid_filled = np.empty(0, dtype=bool)
-
-    def _make_resampler(self, lowpass_hz: float, width: float) -> None:
-        """One row of taps for each distinct fractional position of an output sample."""
-        limit = min(self.rate_in_hz, self.rate_hz) / 2
-        cut = min(lowpass_hz, 0.9 * limit)
-        transition = min(2 * (limit - cut), width * cut)
-        half = max(3.0, _KAISER_HALF * self.rate_in_hz / transition)
-        self._half_in = ceil(half)
-        offsets = np.arange(-self._half_in, self._half_in + 2, dtype=np.float64)
-        self._taps = np.empty((self._den, offsets.size))
-        for phase in range(self._den):
-            fraction = phase * self._num % self._den / self._den
-            row = _windowed_sinc(offsets - fraction, cut / self.rate_in_hz, half)
-            self._taps[phase] = row / row.sum()
-        if self._den <= _FEW_PHASES:
-            self._taps = self._period(self._taps)
         # Behind the input stand zeros: the last period may be short, what it lacks is not used.
         self._beyond = np.zeros(self._num + 1)
-
-    def _period(self, taps: Floats) -> Floats:
-        """Taps of the phases of one period, each where its input stands, shape (phases, inputs)."""
-        num, den = self._num, self._den
-        width = taps.shape[1]
-        out = np.zeros((den, width + (den - 1) * num // den))
-        for phase, row in enumerate(taps):
-            begin = phase * num // den
-            out[phase, begin : begin + width] = row
-        return out
-
-    def _make_highpass(self, highpass_hz: float, width: float) -> None:
-        """Unit impulse minus a low-pass, both of unit gain at 0 Hz: constants vanish exactly."""
-        self._half_hp = ceil(_KAISER_HALF * self.rate_hz / (width * highpass_hz))
-        offsets = np.arange(-self._half_hp, self._half_hp + 1, dtype=np.float64)
-        kernel = _windowed_sinc(offsets, highpass_hz / self.rate_hz, self._half_hp + 1.0)
-        self._highpass = -kernel / kernel.sum()
-        self._highpass[self._half_hp] += 1.0
 
     def needed(self, n_out: int) -> int:
         """How many input samples must have been pushed before ``n_out`` output samples are complete."""
