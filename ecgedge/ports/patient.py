@@ -249,8 +249,9 @@ class SimulatedPatient:
         age = np.arange(length) / self._rate_hz
         for at in rng.uniform(0, length / self._rate_hz, 7):
             height, decay = rng.normal(0, p.motion_mv), rng.uniform(0.1, 0.6)
-            late = np.maximum(age - at, 0)
-            noise += np.where(age >= at, height * (np.exp(-late / decay) - np.exp(-late / 0.02)), 0)
+            begin = int(age.searchsorted(at))
+            late = at - age[begin:]
+            noise[begin:] += height * (np.exp(late / decay) - np.exp(late / 0.02))
         return noise
 
 
