@@ -2,15 +2,15 @@
 
 Arrival time is data here: nothing reads a clock. Where the sender numbers its samples, loss is read from
 the numbers and is exact; elsewhere it is estimated from pauses and marked as an estimate. The rate is
-fixed for a Segment; drift of the sender's crystal never moves a sample.
+fixed for a Segment; drift of the sender's crystal never moves a sample. A rate that was measured and then
+makes a step opens a new Segment some seconds after the step; one that was declared or given stands.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from math import isfinite
 
@@ -18,13 +18,8 @@ import numpy as np
 
 from ecgedge.errors import UsageError
 from ecgedge.messages import Board, Gap, SampleBlock, Segment
+from ecgedge.rate import RateSteps, measure_rate
 
-USUAL_RATES_HZ = (
-    *(100.0, 125.0, 128.0, 130.0, 180.0, 200.0, 240.0, 250.0, 256.0, 300.0, 320.0, 360.0, 400.0, 480.0),
-    *(500.0, 512.0, 600.0, 800.0, 860.0, 960.0, 1000.0, 1024.0, 2000.0, 2048.0, 4000.0, 8000.0),
-)
-"""Rates that converters are usually set to; a measured rate within ``SNAP`` of one is taken as that."""
-SNAP = 0.01
 MEASURE_S = 5.0
 """Arrival time over which an undeclared rate is measured; samples are held back till then."""
 MEASURE_LIMIT_S = 15.0
@@ -40,109 +35,10 @@ GOES_ON_S = 0.5
 of a board that was never off."""
 LONGEST_LOSS_S = 3600.0
 """A jump ahead of more than this is no loss but a restart with other numbers."""
-FLOORS = 10
-"""Parts of the time in each of which the earliest arrival is looked for."""
-_STUDENT = 2.306  # 97.5 % of Student's t with FLOORS - 2 degrees of freedom
 _MAX_HELD = 1_000_000
 _MAX_SEGMENTS = 256
 
 Out = Segment | SampleBlock | Gap
-
-
-def measure_rate(arrivals_s: list[float], counts: list[int]) -> float | None:
-    """Rate of a stream whose samples arrive late by unknown, uneven delays.
-
-    A sample cannot arrive before it was taken, so all points (arrival, samples so far) lie below one
-    line whose slope is the rate. The upper convex hull's edge over the middle of the time span is that
-    line; bursts and stalls only add points below it, where they do no harm.
-
-    Parameters
-    ----------
-    arrivals_s : arrival of each block, seconds, not decreasing
-    counts : number of samples received up to and with each block
-
-    Returns
-    -------
-    Samples per second, snapped to a usual rate within 1 %, otherwise rounded to 0.1 Hz; None where the
-    points tell nothing (fewer than two arrival times).
-    """
-    hull: list[tuple[float, int]] = []
-    for t, c in zip(arrivals_s, counts, strict=True):
-        if hull and hull[-1][0] == t:
-            hull.pop()  # of blocks that came together only the last count is known to be complete
-        while len(hull) >= 2:
-            (t1, c1), (t2, c2) = hull[-2], hull[-1]
-            if (c2 - c1) * (t - t2) > (c - c2) * (t2 - t1):
-                break
-            hull.pop()
-        hull.append((t, c))
-    if len(hull) < 2:
-        return None
-    middle = (hull[0][0] + hull[-1][0]) / 2
-    right = max(1, bisect_right([t for t, _ in hull], middle))
-    (t1, c1), (t2, c2) = hull[right - 1], hull[right]
-    rate = (c2 - c1) / (t2 - t1)
-    if not isfinite(rate) or rate <= 0:
-        return None
-    usual = min(USUAL_RATES_HZ, key=lambda r: abs(r - rate))
-    return usual if abs(usual - rate) <= SNAP * usual else max(0.1, round(rate, 1))
-
-
-@dataclass(frozen=True, slots=True)
-class RateFit:
-    """A rate measured from arrival times, and how these scatter."""
-
-    rate_hz: float
-    error_hz: float
-    """Half of its 95 % interval."""
-    burst_s: float
-    """Median time between arrivals."""
-    jitter_s: float
-    """Delay behind the earliest arrivals that 95 % keep to."""
-    longest_s: float
-    """The greatest such delay."""
-
-
-def fit_rate(arrivals_s: Sequence[float], counts: Sequence[int]) -> RateFit | None:
-    """Rate of a stream, not snapped, with its confidence; None where there is too little to tell.
-
-    Delays have a floor that is hit again and again (an idle bus), above which anything may happen. So a
-    straight line goes through the earliest arrival of each of ``FLOORS`` parts of the time, and its slope's
-    standard error comes from how far they are from it (Student's t with ``FLOORS`` - 2 degrees of freedom).
-
-    Parameters
-    ----------
-    arrivals_s : arrival of each block, seconds, not decreasing
-    counts : number of samples received or lost up to and with each block
-    """
-    times, n = np.asarray(arrivals_s, dtype=np.float64), np.asarray(counts, dtype=np.float64)
-    last = np.append(times[1:] != times[:-1], True) if times.size else np.zeros(0, dtype=bool)
-    times, n = times[last], n[last]  # of blocks that came together only the last count is complete
-    if times.size < 4 * FLOORS or n[-1] <= n[0]:
-        return None
-    guess = (n[-1] - n[0]) / (times[-1] - times[0])
-    behind = times - times[0] - (n - n[0]) / guess
-    part = np.minimum(((times - times[0]) / (times[-1] - times[0]) * FLOORS).astype(int), FLOORS - 1)
-    floors = [
-        int(np.flatnonzero(part == k)[behind[part == k].argmin()]) for k in range(FLOORS) if (part == k).any()
-    ]
-    if len(floors) < FLOORS:
-        return None
-    x, y = n[floors] - n[0], behind[floors]
-    x0 = x - x.mean()
-    slope = float(x0 @ y / (x0 @ x0))
-    residual = y - y.mean() - slope * x0
-    error = _STUDENT * float(np.sqrt(residual @ residual / (FLOORS - 2) / (x0 @ x0)))
-    period = 1 / guess + slope
-    delay = times - times[0] - (n - n[0]) * period
-    delay -= delay.min()
-    return RateFit(
-        1 / period,
-        error / period**2,
-        float(np.median(np.diff(times))),
-        float(np.quantile(delay, 0.95)),
-        float(delay.max()),
-    )
 
 
 class Clock:
@@ -165,8 +61,6 @@ class Clock:
         """Samples known to be lost, by the sender's own numbers."""
         self.lost_estimated = 0
         """Samples believed lost, from timing."""
-        self.duplicates = 0
-        """Samples dropped because they had been received before."""
         self.sample = 0
         """One past the last stream sample given out."""
         self._given = rate_hz
@@ -183,7 +77,8 @@ class Clock:
         self._resumed_s: float | None = None  # arrival of the first block after a pause under study
         self._backlog: deque[tuple[float, float]] = deque()  # (arrival, samples behind), recent minima
         self._cut = False  # the connection was lost since the last block that was given out
-        self._measured: float | None = None  # rate, until the connection is lost
+        self._measured: float | None = None  # rate, until the connection is lost or another rate holds
+        self._steps = RateSteps()
 
     def time_s(self, sample: int) -> float:
         """Seconds since the first stream sample. Before the first Segment everything is at 0."""
@@ -205,6 +100,7 @@ class Clock:
             return self._measure(message)
         if self._cut:
             return self._reconnected(message)
+        self._watch_rate(message)
         if message.indexed:
             return self._numbered(message)
         return self._unnumbered(message)
@@ -284,6 +180,15 @@ class Clock:
             out += self.push(block)
         return out
 
+    def _watch_rate(self, block: SampleBlock) -> None:
+        """Take another rate from this block on, where a measured one holds no longer."""
+        segment, before_s = self._segment, self._arrival
+        if segment is None or segment.source != "measured" or self._resumed_s is not None:
+            return
+        if before_s is not None and block.arrival_s > before_s:  # of blocks that come together all are there
+            rate = self._steps.push(before_s, self.sample, segment.rate_hz)
+            self._measured = self._measured if rate is None else rate
+
     # -- segments -----------------------------------------------------------------------------------
 
     def _open(self, rate: float, source: str) -> Segment:
@@ -298,6 +203,7 @@ class Clock:
             del self._starts[0], self._segments[0]
         self._new_board = False
         self._backlog.clear()
+        self._steps.restart()
         return self._segment
 
     def _follow_board(self, restarted: bool) -> list[Out]:
@@ -313,6 +219,7 @@ class Clock:
 
     def _gap(self, n: int, cause: str, estimated: bool) -> Gap:
         assert self._segment is not None
+        self._steps.restart()
         first = self.sample
         self.sample += n
         if estimated:
@@ -363,7 +270,6 @@ class Clock:
         out = self._follow_board(restarted=False) if jump == 0 else []
         if jump < 0:
             known = min(-jump, block.n)
-            self.duplicates += known
             if known == block.n:
                 return []
             rate_us = 1e6 * known / rate

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from array import array
 
-from ecgedge.clock import fit_rate
 from ecgedge.messages import Segment
+from ecgedge.rate import fit_rate
 
 OVER_S = 60.0
 """Arrival time over which a rate is measured."""

@@ -172,8 +172,11 @@ class Pipeline:
             return self._block(timed, wire)
         out: list[Message] = []
         if isinstance(timed, Segment):
-            self._segment = timed
+            before, self._segment = self._segment, timed
             out += [timed, *self._accounts.advance(timed.first, timed.time_s)]  # the last at the old rate
+            if before is not None and timed.source == "measured" and timed.rate_hz != before.rate_hz:
+                text = f"samples arrive at {timed.rate_hz:g} a second from here on, not {before.rate_hz:g}"
+                out.append(self.status(text=text, wire=wire))
         else:
             self._at = timed.first + timed.n
         for item in self._frontend.push(timed):

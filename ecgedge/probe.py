@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgedge.clipping import clipped_share
-from ecgedge.clock import RateFit, fit_rate
 from ecgedge.conditioning import Conditioner
 from ecgedge.errors import PortError
 from ecgedge.mains import BLOCK_S, MainsMeter
 from ecgedge.messages import Beat, Board, Counters, Gap, Message, SampleBlock, Segment, Status, Window
 from ecgedge.polarity import SURE, vote
+from ecgedge.rate import RateFit, fit_rate
 from ecgedge.session import LiveStream
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecgedge.clock import Clock, measure_rate
+from ecgedge.clock import Clock
 from ecgedge.errors import UsageError
 from ecgedge.messages import Board, Gap, SampleBlock, Segment
+from ecgedge.rate import OVER_S, measure_rate
 
 BOARD = Board("bench", 250.0, 1.0, 16, 1)
 TEXT = Board("text")
@@ -86,7 +87,6 @@ def test_duplicates_and_overlaps_are_dropped_and_counted() -> None:
     clock = Clock()
     out = run(clock, [BOARD, ramp(0, 100, 0.4), ramp(50, 50, 0.5), ramp(80, 40, 0.6), ramp(120, 10, 0.7)])
     assert check_contiguous(out) == 130
-    assert clock.duplicates == 70
     values = np.concatenate([m.counts[:, 0] for m in out if isinstance(m, SampleBlock)])
     assert np.array_equal(values, np.arange(130))
     trimmed = next(m for m in out if isinstance(m, SampleBlock) and m.first == 100)
@@ -359,3 +359,79 @@ def test_a_first_connection_too_short_to_tell_its_rate_counts_as_lost() -> None:
     out = play(clock, [TEXT, *printed(0.5, 250.0, 0.0)], [TEXT, *printed(20, 250.0, 3.0)])
     assert [m.rate_hz for m in out if isinstance(m, Segment)] == [250.0]
     assert (check_contiguous(out), clock.lost) == (5000, 120)
+
+
+def uneven(rates: list[tuple[float, float]], seed: int = 0, every_s: float = 0.016) -> list[SampleBlock]:
+    """Unnumbered blocks at one rate after the other (Hz, seconds), late as behind a USB adapter."""
+    rng = np.random.default_rng(seed)
+    out: list[SampleBlock] = []
+    sent, taken, last, begin_s = 0, 0.0, 0.0, 0.0
+    for rate, seconds in rates:
+        for poll in np.arange(every_s, seconds + every_s / 2, every_s):
+            late = rng.exponential(0.002) + (rng.uniform(0, 0.3) if rng.random() < 0.02 else 0.0)
+            last = max(last, begin_s + float(poll) + late)
+            n = int(taken + poll * rate) - sent
+            if n > 0:
+                out.append(ramp(sent, n, last, indexed=False))
+                sent += n
+        taken += rate * seconds
+        begin_s += seconds
+    return out
+
+
+@pytest.mark.parametrize(("before", "after"), [(250, 125), (125, 250), (250, 200), (360, 500), (860, 250)])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_step_of_a_measured_rate_opens_a_segment(before: float, after: float, seed: int) -> None:
+    clock = Clock()
+    out = run(clock, [TEXT, *uneven([(before, 60.0), (after, 60.0)], seed)])
+    first, second = (m for m in out if isinstance(m, Segment))
+    assert (first.rate_hz, second.rate_hz, second.source) == (before, after, "measured")
+    assert before * 60 < second.first <= before * 60 + after * (OVER_S + 4)
+    assert check_contiguous(out) == before * 60 + after * 60
+    assert clock.time_s(second.first + round(after)) - second.time_s == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_no_step_opens_no_segment(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    blocks = uneven([(250.0, 30.0), (257.0, 30.0), (245.0, 30.0), (250.0, 210.0)], seed)
+    kept, lost_until = [], 0.0
+    for block in blocks:  # now and then up to 0.8 s are lost in silence, or come late and together
+        if block.arrival_s > 10 and rng.random() < 0.004:
+            lost_until = block.arrival_s + rng.uniform(0.1, 0.8)
+            loses = rng.random() < 0.5
+        if block.arrival_s >= lost_until:
+            kept.append(block)
+        elif not loses:
+            kept.append(replace(block, arrival_s=lost_until))
+    arrivals = np.maximum.accumulate([block.arrival_s for block in kept]).tolist()
+    kept = [replace(block, arrival_s=at) for block, at in zip(kept, arrivals, strict=True)]
+    out = run(Clock(), [TEXT, *kept])
+    assert [m.rate_hz for m in out if isinstance(m, Segment)] == [250.0]
+
+
+def test_a_rate_measured_amid_losses_is_set_right() -> None:
+    blocks = [b for b in uneven([(250.0, 60.0)]) if b.arrival_s > 5 or b.arrival_s % 1 > 0.3]
+    first, last = (m for m in run(Clock(), [TEXT, *blocks]) if isinstance(m, Segment))
+    assert first.rate_hz < 240
+    assert last.rate_hz == 250
+
+
+@pytest.mark.parametrize("board", [BOARD, replace(TEXT, rate_hz=250.0)])
+def test_a_declared_or_given_rate_stands(board: Board) -> None:
+    blocks = uneven([(250.0, 30.0), (125.0, 30.0)])
+    for clock, first in ((Clock(), board), (Clock(250.0), TEXT)):
+        segments = [m for m in run(clock, [first, *blocks]) if isinstance(m, Segment)]
+        assert [segment.rate_hz for segment in segments] == [250.0]
+
+
+def test_where_a_step_is_seen_does_not_depend_on_how_blocks_were_cut() -> None:
+    blocks = uneven([(250.0, 30.0), (125.0, 30.0)])
+    singles = [
+        replace(block, first=block.first + k, counts=block.counts[k : k + 1])
+        for block in blocks
+        for k in range(block.n)
+    ]
+    found = [[m for m in run(Clock(), [TEXT, *bs]) if isinstance(m, Segment)] for bs in (blocks, singles)]
+    assert found[0] == found[1]
+    assert len(found[0]) == 2

@@ -253,3 +253,24 @@ def test_mitdb_through_a_pty(data_dir: Path, tmp_path: Path, name: str) -> None:
     assert streamed.of(Episode)
     assert classify_files([path], models=MODELS, sink=read) == 0
     assert streamed.of(*RESULT) == read.of(*RESULT)
+
+
+def test_a_board_that_prints_half_as_often_keeps_its_heart_rate() -> None:
+    reader, pipeline = make_reader("text"), Pipeline(())
+    out: list[Message] = []
+    end_s, bpm = 0.0, {}
+    for rate_hz in (250.0, 125.0):
+        patient = SimulatedPatient(seed=1, duration_s=50.0, rate_hz=rate_hz)  # both times its sinus rhythm
+        counts = np.concatenate([piece.counts for piece in patient.pieces()])
+        n = round(0.04 * rate_hz)
+        for first in range(0, counts.size, n):
+            end_s += 0.04
+            lines = "".join(f"{count}\n" for count in counts[first : first + n])
+            for item in reader.push(Chunk(lines.encode(), end_s)):
+                out += pipeline.push(item, reader.counters)
+        statuses = [m for m in out if isinstance(m, Status) and m.heart_rate_bpm is not None]
+        bpm[rate_hz] = [status.heart_rate_bpm for status in statuses[-20:]]
+    assert np.ptp(bpm[125.0]) < 8
+    assert np.median(bpm[125.0]) == pytest.approx(np.median(bpm[250.0]), rel=0.03)
+    told = [m.text for m in out if isinstance(m, Status) and m.text]
+    assert told == ["samples arrive at 125 a second from here on, not 250"]

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import cli, clock
-from ecgedge.clock import fit_rate
+from ecgedge import cli, rate
 from ecgedge.messages import Board, SampleBlock
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports.patient import SimulatedPatient
 from ecgedge.probe import Heard, Report, describe, find_trace
+from ecgedge.rate import fit_rate
 
 RATE = 250.0
 BOARD = Board("bench", RATE, 1.0, 16, 1)
@@ -158,7 +158,7 @@ def test_the_interval_of_a_measured_rate_holds_the_truth(rate: float) -> None:
 
 def test_student_s_t_has_the_right_degrees_of_freedom() -> None:
     stats = pytest.importorskip("scipy.stats")
-    assert stats.t.ppf(0.975, clock.FLOORS - 2) == pytest.approx(clock._STUDENT, abs=1e-3)
+    assert stats.t.ppf(0.975, rate.FLOORS - 2) == pytest.approx(rate._STUDENT, abs=1e-3)
 
 
 def test_a_line_s_slope_and_error_are_those_of_linear_regression() -> None:
@@ -167,7 +167,7 @@ def test_a_line_s_slope_and_error_are_those_of_linear_regression() -> None:
     rng = np.random.default_rng(1)
     times: list[float] = []
     counts: list[int] = []
-    for k in range(clock.FLOORS):
+    for k in range(rate.FLOORS):
         # Five arrivals a part, four of them very late: the line goes through the others.
         for j in range(5):
             n = 1000 * k + 100 * j
@@ -180,7 +180,7 @@ def test_a_line_s_slope_and_error_are_those_of_linear_regression() -> None:
     on_line = [k for k in range(len(times)) if k % 5 == 2]
     line = stats.linregress([counts[k] for k in on_line], [times[k] for k in on_line])
     assert fit.rate_hz == pytest.approx(1 / line.slope, rel=1e-6)
-    assert fit.error_hz == pytest.approx(clock._STUDENT * line.stderr / line.slope**2, rel=1e-3)
+    assert fit.error_hz == pytest.approx(rate._STUDENT * line.stderr / line.slope**2, rel=1e-3)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 30])
