@@ -117,7 +117,8 @@ def _quantise(values: Signal32, entry: dict[str, Any]) -> npt.NDArray[np.int8]:
     counts /= entry["scale"]
     np.rint(counts, out=counts)
     counts += entry["zero_point"]
-    return counts.clip(-128, 127, out=counts).astype(np.int8)
+    np.maximum(np.minimum(counts, 127.0, out=counts), -128.0, out=counts)
+    return counts.astype(np.int8)
 
 
 def _real(values: npt.NDArray[np.int8], entry: dict[str, Any]) -> Floats:

@@ -90,12 +90,15 @@ def _describe(
     around = y[places[:, None] + _AROUND]
     near = around[:, LOOK - SUM : LOOK + SUM + 1]
     steep = slope[places[:, None] + _STEEP].max(axis=1).tolist()
-    sides = []
-    for side in (near.argmax(axis=1), near.argmin(axis=1)):
-        values = near[np.arange(places.size), side]
-        sides.append(list(zip((places + base + side - SUM).tolist(), values.tolist(), strict=True)))
-    rows = zip((places + base).tolist(), heights[places].tolist(), steep, *sides, around, strict=True)
-    return [Hump(at, height, s, (up, down), piece) for at, height, s, up, down, piece in rows]
+    high, low = near.max(axis=1).tolist(), near.min(axis=1).tolist()
+    up, down = near.argmax(axis=1).tolist(), near.argmin(axis=1).tolist()
+    rows = zip(
+        (places + base).tolist(), heights[places].tolist(), steep, up, high, down, low, around, strict=True
+    )
+    return [
+        Hump(at, height, s, ((at + i - SUM, u), (at + j - SUM, d)), piece)
+        for at, height, s, i, u, j, d, piece in rows
+    ]
 
 
 def _sum29(x: Floats) -> Floats:

@@ -57,25 +57,24 @@ def odd_beats(window: Window, times_s: Floats) -> Bools:
 
 
 def _pieces(window: Window, times_s: Floats) -> Floats:
-    """The signal around each beat, moved by -slack to +slack samples, shape (beats, 2 * slack + 1, samples).
+    """The signal around each beat, moved by -slack to +slack samples, shape (2 * slack + 1, beats, samples).
 
     Beyond its ends the signal stays at its first and last value.
     """
     slack = max(1, round(SLACK_S * window.rate_hz))
     reach = max(2, round(REACH_S * window.rate_hz))
     at = np.rint((times_s - window.time_s) * window.rate_hz).astype(np.int64)
-    around = np.arange(-slack, slack + 1)[:, None] + np.arange(-reach, reach + 1)
-    places = at[:, None, None] + around
+    shifted = np.arange(-slack, slack + 1)[:, None] + at
+    places = shifted[:, :, None] + np.arange(-reach, reach + 1)
     np.minimum(np.maximum(places, 0, out=places), window.signal.size - 1, out=places)
     return np.asarray(window.signal.astype(np.float64)[places])
 
 
 def _compare(pieces: Floats) -> tuple[Floats, Floats]:
     """Highest correlation of each two QRS within the slack, shape (beats, beats), and their sizes."""
-    beats, shifts, samples = pieces.shape
+    middle, samples = len(pieces) // 2, pieces.shape[2]
     pieces = pieces - np.add.reduce(pieces, axis=2, keepdims=True) / samples
     size = np.sqrt(np.add.reduce(pieces * pieces, axis=2))
     pieces /= np.maximum(size, _TINY)[:, :, None]
-    centred = pieces[:, shifts // 2]
-    alike = (pieces.reshape(-1, samples) @ centred.T).reshape(beats, shifts, beats).max(axis=1)
-    return np.maximum(alike, alike.T), np.maximum(size[:, shifts // 2], _TINY)
+    alike = np.maximum.reduce(pieces @ pieces[middle].T)
+    return np.maximum(alike, alike.T), np.maximum(size[middle], _TINY)
