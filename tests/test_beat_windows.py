@@ -201,3 +201,16 @@ def test_inputs_are_clipped_and_shaped() -> None:
 def test_impossible_windows_are_refused(odd: dict[str, object]) -> None:
     with pytest.raises(BundleError):
         BeatSpec(**{**FIGURES, **odd})  # type: ignore[arg-type]
+
+
+def test_what_is_due_comes_with_the_sample_that_was_told() -> None:
+    signal, beats = stretch(60)
+    windower, came = BeatWindower(SPEC, 1000, RATE_IN), 0
+    windower.add(beats)
+    for n in range(1, signal.size + 1):
+        due = windower.due
+        windows = windower.push(signal[n - 1 : n])
+        assert bool(windows) == (n == due)
+        came += sum(len(window.beats) for window in windows)
+    assert windower.due is None  # too few beats are left to tell
+    assert came + sum(len(window.beats) for window in windower.finish()) == len(beats)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy import signal as sps
 
-from ecgedge.conditioning import Conditioner
+from ecgedge.conditioning import Conditioner, _ratio
 from ecgedge.errors import BundleError, UsageError
 
 SPEC = {"version": 1, "rate_hz": 100.0, "highpass_hz": 0.5, "lowpass_hz": 40.0}
@@ -106,3 +108,11 @@ def test_refuses_what_it_does_not_understand() -> None:
         Conditioner({**SPEC, "lowpass_hz": 60.0}, 250.0)
     with pytest.raises(UsageError, match="sampling rate"):
         Conditioner(SPEC, 3.0)
+
+
+def test_ratio_of_two_rates_is_that_of_the_standard_library() -> None:
+    rng = np.random.default_rng(11)
+    rates = [*np.arange(20.0, 600.0, 0.7), *rng.uniform(20, 20_000, 2000), 20.0, 100.0, 130.0, 193.7, 860.0]
+    for value in (float(rate) / out for rate in rates for out in (40.0, 100.0, 200.0, 250.0)):
+        expected = Fraction(value).limit_denominator(2000)
+        assert _ratio(value) == (expected.numerator, expected.denominator)

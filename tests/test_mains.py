@@ -155,3 +155,11 @@ def test_counts_of_unknown_scale_have_no_millivolt() -> None:
     said = [watch.push(h, 1000.0, False) for h in blocks(300.0, 300.0)][1]
     assert "30 % of the QRS" in said
     assert "mV" not in said
+
+
+def test_a_finding_comes_with_the_sample_that_was_told() -> None:
+    meter, x = MainsMeter(0.0, 100.0), ecg(100.0)
+    for n in range(1, x.size + 1):
+        assert bool(meter.push(x[n - 1 : n])) == (n == (n - 1) // 1000 * 1000 + 1000)
+        assert meter.due == n // 1000 * 1000 + 1000
+    assert MainsMeter(0.0, 50.0).due is None  # neither 50 nor 60 Hz can be told at this rate

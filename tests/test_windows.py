@@ -64,3 +64,12 @@ def test_memory_is_bounded() -> None:
     for _ in range(1000):
         windower.push(np.zeros(1000, dtype=np.float32), np.zeros(1000, dtype=bool))
     assert windower._signal.size <= 4000
+
+
+def test_what_is_due_comes_with_the_sample_that_was_told() -> None:
+    windower, came = Windower(SPEC, first=0, time_s=0.0, rate_in_hz=250.0), 0
+    for n in range(1, 6001):
+        due = windower.due
+        came += len(windower.push(np.zeros(1, dtype=np.float32), np.zeros(1, dtype=bool)))
+        assert (windower.due > due) == (n == due)
+    assert came == 7
