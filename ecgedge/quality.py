@@ -149,6 +149,8 @@ def _shapes(beats: Floats, qrs: slice) -> tuple[float, Floats, float]:
             models[:] = shape
             height = _span(shape[qrs])
         free &= ~alike
+        if not free.any():
+            break
     return 1.0 - np.count_nonzero(free) / free.size, models, height
 
 
