@@ -2,11 +2,11 @@
 
 Nets trained alike but for one thing, for a small budget: differences within a table count, not its level.
 One seed each, so that differences of a few hundredths mean nothing. DS2 and the published validation records
-are not looked at.
+are not looked at. The kept result is of windows without figures of likeness to the template.
 
-* Beats (recipe ecg-sl without weak labels): fitted on records of DS1, scored on eight others of it. Without
-  pre-training, after stage 1 (single beats), after both; with a share of the labelled windows, spread evenly;
-  and with all labels without RR figures.
+* Beats (recipe ecg-sl without weak labels, made beats and second opinion): fitted on records of DS1, scored
+  on eight others of it. Without pre-training, after stage 1 (single beats), after both; with a share of the
+  labelled windows, spread evenly; and with all labels without RR figures.
 * Rhythm (recipe ecg-sl-rhythm): CinC 2017, every so-manieth record of the inner split; pooling by attention
   against the mean.
 """
@@ -53,7 +53,8 @@ def beat_plan(given: Namespace) -> BeatRecipe:
     return dataclasses.replace(
         plan,
         name="ablation",
-        data=dataclasses.replace(plan.data, inner=HELD_OUT, weak=0),
+        net={**plan.net, "reading": 0},
+        data=dataclasses.replace(plan.data, inner=HELD_OUT, weak=0, made=0),
         pretraining=recipes.PretrainingOptions(1, 1, records=given.records),
         optimiser=dataclasses.replace(plan.optimiser, batch=given.batch, ema_decay=0.98),
     )

@@ -61,9 +61,10 @@ SYMBOLS = {"N": BEAT, "S": "A", "V": "V", "F": FUSION}
 DEVELOPMENT = {
     "gates": "prematurity and probability of AF at which DS1's S beats and AF beats part, as annotated",
     "looks_at_ds2": [
-        "with the beat model that ships",
-        "with a candidate that did not: better on the simulated patient, worse here in V; the choice between "
-        "them was made with this in view, though records of DS1 held out had preferred the one that ships",
+        "with the first beat model",
+        "with a candidate for it: better on the simulated patient, worse here in V; the choice between them "
+        "was made with this in view, though records of DS1 held out had preferred the first",
+        "with the beat model that ships, chosen on records of DS1 held out",
     ],
 }
 

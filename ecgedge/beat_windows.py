@@ -9,13 +9,14 @@ signal was cut.
 A beat is told against what is ordinary for this person now, not against a record: its piece of signal is
 measured in standard deviations of the running template (the median over the latest beats that did not come
 early, so that the other ones of a bigeminy have no part in it), the difference from that template stands
-beside it, and its RR intervals are told as shares of the running median.
+beside it, and its RR intervals are told as shares of the running median. How far its P wave, QRS and T wave
+are from the template is told as a share of how far this person's ordinary beats are.
 
 What each place holds (see ``BeatWindow``), by kind of input:
 
 * ``beat-segments``: signal around the R peak, without its mean, over the template's standard deviation;
 * ``beat-deviations``: the same minus the template;
-* ``beat-intervals``: figures of RR intervals and height, see ``INTERVALS``.
+* ``beat-intervals``: figures of RR intervals, height and likeness to the template, see ``INTERVALS``.
 """
 
 from __future__ import annotations
@@ -45,23 +46,41 @@ INTERVALS = (
     "RR behind / running median",
     "RR before / mean of the four before it",
     "RR before / the one before it",
+    "RR before / median of the eight before it",
     "spread of the running RR intervals",
     "running median / 0.8 s",
     "height / running median",
+    "P: distance from the template / usual one",
+    "QRS: distance from the template / usual one",
+    "T: distance from the template / usual one",
+    "P: correlation with the template",
+    "QRS: correlation with the template",
+    "T: correlation with the template",
     "a beat is there",
 )
-"""Columns of ``beat-intervals``: natural logarithms of ratios, 0 where an interval is unknown; the spread is
-the median change from one RR interval to the next, as a share; the last is 1, and 0 at an empty place."""
+"""Columns of ``beat-intervals``: natural logarithms of ratios, 0 where an interval is unknown (half of them
+where a distance is told); the spread is the median change from one RR interval to the next, as a share; the
+last is 1, and 0 at an empty place.
+
+A distance is the standard deviation of the difference from the template over a part of the beat, and the
+usual one the median over the beats that the template is made of: how far off this person's beats are anyway.
+"""
+RATIOS = 5
+"""So many columns, from the first, are ratios of RR intervals."""
+PARTS_S = ((-0.26, -0.06), (-0.09, 0.10), (0.12, 0.38))
+"""Where the P wave, the QRS and the T wave of a beat are looked for: from and to, about its R peak."""
 KEPT_S = 20.0
 """Signal is kept for so long: a beat comes at most some seconds behind it."""
 _USUAL_RR_S = 0.8
 _LIMIT = 1.0  # of the figures of intervals
-_LOCAL = 4
+_LOCAL, _NEAR = 4, 8
 _EARLY = log(0.85)
 """A beat is early whose RR interval is less than this share of the running median."""
 _FEW = 4
 """Where one beat in so many, or fewer, is not early, all count as ordinary."""
 _TINY = 1e-6
+_LITTLE = 0.02
+"""Of the template's standard deviation: distances below it are all alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +179,8 @@ class BeatWindower:
         self._rate_in, self._ratio = rate_in_hz, spec.rate_hz / rate_in_hz
         self._before = round(spec.before_s * spec.rate_hz)
         self._samples = spec.samples
+        edges = [[self._before + round(s * spec.rate_hz) for s in part] for part in PARTS_S]
+        self._parts = [slice(max(0, begin), min(end, self._samples)) for begin, end in edges]
         self._kept = round(KEPT_S * spec.rate_hz)
         self._signal: Signal32 = np.empty(0, dtype=np.float32)
         self._base = 0  # sample of the stretch at the buffer's start
@@ -256,7 +277,8 @@ class BeatWindower:
         times = np.array([beat.sample for beat in latest_beats])
         rr = np.log(np.maximum((times[1:] - times[:-1]) / self._rate_in, 0.01) / _USUAL_RR_S)
         latest = np.array(self._segments[max(0, stop - spec.template_beats) : stop])
-        template = upper_median(_ordinary(latest, rr))
+        ordinary = _ordinary(latest, rr)
+        template = upper_median(ordinary)
         scale = max(_deviation(template), _TINY)
         segments, deviations = (np.zeros(spec.shape(kind), dtype=np.float32) for kind in KINDS[:2])
         own = latest[begin - stop :]
@@ -264,7 +286,9 @@ class BeatWindower:
         deviations[inside] = (own - template) / scale
         intervals = np.zeros(spec.shape("beat-intervals"), dtype=np.float32)
         heights = np.abs([beat.height for beat in latest_beats])
-        intervals[inside] = _figures(rr, heights, stop - begin)
+        figures = _figures(rr, heights, stop - begin)
+        figures[:, -7:-1] = self._likeness(own, ordinary, template, scale)
+        intervals[inside] = figures
         last = self._beats[stop - 1]
         window = BeatWindow(
             beats=tuple(self._beats[at : at + reported]),
@@ -281,6 +305,27 @@ class BeatWindower:
         del self._beats[:drop], self._segments[:drop]
         self._dropped += drop
         return window
+
+    def _likeness(self, own: Signal32, ordinary: Signal32, template: Signal32, scale: float) -> Floats:
+        """Distances and correlations of P, QRS and T of each of ``own``, shape (beats, 6)."""
+        out = np.zeros((len(own), 6))
+        for k, part in enumerate(self._parts):
+            wave, pieces = _level(template[part]), _level(own[:, part])
+            distance = _size(pieces - wave)
+            usual = upper_median(_size(_level(ordinary[:, part]) - wave))
+            out[:, k] = np.log((distance + _LITTLE * scale) / (usual + _LITTLE * scale)) / 2
+            out[:, 3 + k] = (pieces * wave).mean(axis=1) / (_size(pieces) * _size(wave) + _TINY * scale**2)
+        return out.clip(-_LIMIT, _LIMIT)
+
+
+def _level(pieces: Signal32) -> Signal32:
+    """Pieces of signal, along the last axis, without their mean."""
+    return np.asarray(pieces - pieces.mean(axis=-1, keepdims=True))
+
+
+def _size(pieces: Signal32) -> Signal32:
+    """Root mean square along the last axis."""
+    return np.asarray(np.sqrt((pieces**2).mean(axis=-1)))
 
 
 def _deviation(values: Signal32) -> float:
@@ -314,8 +359,8 @@ def _figures(rr: Floats, heights: Floats, n: int) -> Floats:
     heights : of these beats, unsigned, shape (beats,)
     """
     out = np.zeros((n, len(INTERVALS)))
-    out[:, 7] = 1.0
-    out[:, 6] = np.log((heights[-n:] + _TINY) / (upper_median(heights) + _TINY))
+    out[:, -1] = 1.0
+    out[:, 7] = np.log((heights[-n:] + _TINY) / (upper_median(heights) + _TINY))
     if not rr.size:
         return out.clip(-_LIMIT, _LIMIT)
     middle = upper_median(rr)
@@ -330,8 +375,11 @@ def _figures(rr: Floats, heights: Floats, n: int) -> Floats:
     out[missing:, 3] = own - rr[k - 1]
     if k.size and not k[0]:  # nor has the first interval one before it
         out[missing, 2:4] = 0.0
-    out[:, 4] = upper_median(step) if step.size else 0.0
-    out[:, 5] = middle
+    out[missing:, 4] = [
+        r - upper_median(rr[max(0, j - _NEAR) : j]) if j else 0.0 for j, r in zip(k, own, strict=True)
+    ]
+    out[:, 5] = upper_median(step) if step.size else 0.0
+    out[:, 6] = middle
     return out.clip(-_LIMIT, _LIMIT)
 
 

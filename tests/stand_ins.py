@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ecgedge.beat_windows import INTERVALS
 from ecgedge.bundle import Bundle
 from ecgedge.classifier import Classifier
 
@@ -19,7 +20,7 @@ BEATS: dict[str, Any] = {
     "classes": ["N", "S", "V", "F"],
     "inputs": [
         {"name": kind, "kind": f"beat-{kind}", "shape": [1, 16, columns, 1], "clip": 8.0, **_TENSOR}
-        for kind, columns in (("segments", 80), ("deviations", 80), ("intervals", 8))
+        for kind, columns in (("segments", 80), ("deviations", 80), ("intervals", len(INTERVALS)))
     ],
     "outputs": [{"name": "logits", "kind": "logits", "shape": [1, 8, 4], **_TENSOR}],
     "window": {
@@ -69,7 +70,7 @@ class BeatRules(Classifier):
 
     def logits(self, tensors: dict[str, Signal32]) -> Floats:
         """Logits of the reported places."""
-        before = tensors["intervals"].reshape(16, 8)[6:14, 0]
+        before = tensors["intervals"].reshape(16, -1)[6:14, 0]
         off = np.sqrt((tensors["deviations"].reshape(16, 80)[6:14] ** 2).mean(axis=1))
         out = np.zeros((8, 4))
         out[:, 1] = np.where(before < self._early, 4.0, -4.0)

@@ -110,18 +110,22 @@ def test_figures_against_plain_arithmetic() -> None:
             one = 0.0 if k < 2 else np.log(rr[k] / rr[k - 1])
             local = rr[max(1, k - 4) : k]
             mean = 0.0 if k < 2 else np.log(rr[k]) - np.log(local).mean()
+            eight = np.sort(rr[max(1, k - 8) : k])
+            near = eight[eight.size // 2] if k > 1 else np.nan
             wanted = {
                 "RR before / running median": before,
                 "RR behind / running median": behind,
                 "RR before / the one before it": one,
                 "RR before / mean of the four before it": mean,
+                "RR before / median of the eight before it": 0.0 if k < 2 else np.log(rr[k] / near),
                 "running median / 0.8 s": np.log(middle / 0.8),
             }
             for name, value in wanted.items():
                 assert figures[name] == pytest.approx(value, abs=1e-5), name
         ordinary = np.sort(heights[max(0, stop - SPEC.rhythm_beats - 1) : stop])
         wanted_heights = np.log(heights[rows.start : stop] / ordinary[ordinary.size // 2])
-        assert w.intervals[slice(*w.places), 6] == pytest.approx(wanted_heights, abs=1e-4)
+        column = w.intervals[slice(*w.places), INTERVALS.index("height / running median")]
+        assert column == pytest.approx(wanted_heights, abs=1e-4)
 
 
 def test_segments_are_the_signal_around_the_r_peak() -> None:
@@ -153,6 +157,33 @@ def test_segments_are_the_signal_around_the_r_peak() -> None:
         assert w.deviations[there][far] == pytest.approx((own - template)[far] / template.std(), abs=2e-3)
 
 
+def test_likeness_to_the_template_against_plain_arithmetic() -> None:
+    signal, beats = stretch(60)
+    names = [
+        f"{part}: {what}"
+        for part in ("P", "QRS", "T")
+        for what in ("distance from the template / usual one", "correlation with the template")
+    ]
+    columns = {name: INTERVALS.index(name) for name in names}
+    parts = {"P": slice(14, 34), "QRS": slice(31, 50), "T": slice(52, 78)}
+    for w in cut(signal, beats, 64)[1:-1]:
+        template = w.segments[w.places[0]] - w.deviations[w.places[0]]
+        for part, where in parts.items():
+            own = w.segments[slice(*w.places), where].astype(float)
+            wanted = [np.corrcoef(piece, template[where])[0, 1] for piece in own]
+            told = w.intervals[slice(*w.places), columns[f"{part}: correlation with the template"]]
+            assert told == pytest.approx(wanted, abs=1e-2)
+            far = w.deviations[slice(*w.places), where].astype(float).std(axis=1)
+            half_logs = w.intervals[
+                slice(*w.places), columns[f"{part}: distance from the template / usual one"]
+            ]
+            ratios = (far[:, None] + 0.02) / (far + 0.02)
+            shown = np.abs(half_logs) < 1
+            both = shown[:, None] & shown
+            differences = half_logs[:, None] - half_logs
+            assert differences[both] == pytest.approx(np.log(ratios)[both] / 2, abs=1e-3)
+
+
 def test_gain_and_offset_change_nothing() -> None:
     signal, beats = stretch(40)
     for a, b in zip(cut(signal, beats, 64), cut(50 * signal + 3, beats, 64), strict=True):
@@ -179,11 +210,11 @@ def test_inputs_are_clipped_and_shaped() -> None:
     assert {name: value.shape for name, value in made.items()} == {
         "beat-segments": (1, 16, 80, 1),
         "beat-deviations": (1, 16, 80, 1),
-        "beat-intervals": (1, 16, 8, 1),
+        "beat-intervals": (1, 16, len(INTERVALS), 1),
     }
     assert made["beat-segments"].max() == 0.5
     assert made["beat-deviations"].min() >= -0.25
-    assert np.array_equal(made["beat-intervals"].reshape(16, 8), window.intervals)
+    assert np.array_equal(made["beat-intervals"].reshape(16, len(INTERVALS)), window.intervals)
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,43 @@ def test_pooling_is_a_weighted_mean() -> None:
         assert torch.allclose(pool(x), x.mean(dim=(2, 3)), atol=1e-6)
 
 
+def test_the_second_opinion_is_of_the_figures_around_each_beat() -> None:
+    made = net(reading=8)
+    given = inputs(made, 4)
+    with torch.no_grad():
+        alone = made.reading(given[2])
+        told = made(*given)
+        first = net_without_reading(made)(*given)
+    assert torch.allclose(told, first + alone[:, :, 6:14].squeeze(3).transpose(1, 2), atol=1e-5)
+    figures = given[2].clone()
+    figures[:, :, 2] += 1.0
+    with torch.no_grad():
+        moved = (made.reading(figures) - alone).abs().amax(dim=(0, 1, 3))
+    assert (moved[:6] > 1e-4).all()
+    assert not moved[6:].any()
+
+
+def net_without_reading(made: EcgSl) -> EcgSl:
+    """The same net without its second opinion."""
+    plain = EcgSl(EcgSlConfig(**{**vars(made.config), "reading": 0}))
+    plain.load_state_dict({k: v for k, v in made.state_dict().items() if not k.startswith("reading.")})
+    return plain.eval()
+
+
+def test_in_training_each_window_goes_by_one_opinion() -> None:
+    made = net(reading=8, dropout=0.0).train()
+    given = [part[:1].repeat(64, 1, 1, 1) for part in inputs(made, 1)]
+    with torch.no_grad():
+        told = made(*given).flatten(1)
+    assert len(torch.unique(told.round(decimals=3), dim=0)) == 2
+
+
+@pytest.mark.parametrize("odd", [{"pooling": "mean"}, {"intervals": False}])
+def test_a_second_opinion_needs_figures_of_each_beat(odd: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="reading"):
+        EcgSlConfig(reading=8, **odd)  # type: ignore[arg-type]
+
+
 def test_outputs_are_of_the_reported_beats_or_of_the_window() -> None:
     made = net()
     assert made(*inputs(made, 5)).shape == (5, 8, 4)

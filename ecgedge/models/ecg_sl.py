@@ -2,8 +2,9 @@
 
 The structure is that of Yu, Yang and Sano (arXiv 2310.00818): a six-layer convolutional encoder makes one
 embedding of each beat, a transformer encoder relates the beats, attention pools them where the whole row gets
-one class. Sizes are our own, and so is this: RR figures stand beside each embedding, and norms are batch
-norms behind projections, in place of layer norms, since they vanish into the int8 convolutions.
+one class. Sizes are our own, and so is this: figures of intervals and likeness stand beside each embedding
+and give a second opinion of their own; and norms are batch norms behind projections, in place of layer norms,
+since they vanish into the int8 convolutions.
 """
 
 from __future__ import annotations
@@ -41,12 +42,18 @@ class EcgSlConfig:
     dropout: float = 0.1
     pooling: str = "none"
     """``none``: a class for each beat; ``attention`` or ``mean``: one for the window."""
+    reading: int = 0
+    """Width of a second opinion from the figures alone, see ``Reading``; 0: none. Not with a pooling."""
 
     def __post_init__(self) -> None:
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling {self.pooling!r}, not one of {POOLINGS}")
         if self.width % self.heads:
             raise ValueError(f"width {self.width} of {self.heads} heads")
+        if self.reading and (self.pooling != "none" or not self.intervals):
+            raise ValueError(
+                f"reading {self.reading} with pooling {self.pooling!r}, intervals {self.intervals}"
+            )
         first, last = self.emit if self.pooling == "none" else (0, self.beats)
         if not 0 <= first < last <= self.beats:
             raise ValueError(f"emit {self.emit} of {self.beats} beats")
@@ -142,6 +149,35 @@ class AttentionPooling(nn.Module):
         return out
 
 
+class Reading(nn.Module):
+    """Classes from the figures of a beat and of those around it alone, without its signal.
+
+    Few persons have supraventricular beats: what the signal of theirs has in common is soon learned by heart,
+    figures that are told against what is ordinary for each person hold for others as well.
+    """
+
+    around = 3
+    """Beats on either side."""
+
+    def __init__(self, c: EcgSlConfig) -> None:
+        super().__init__()
+        self.level = nn.BatchNorm2d(c.figures)
+        self.body = nn.Sequential(
+            _convolution(c.figures, c.reading, 1 + 2 * self.around, 1, self.around),
+            nn.ReLU(),
+            nn.Dropout(c.dropout),
+            nn.Conv2d(c.reading, c.reading // 2, 1),
+            nn.ReLU(),
+            nn.Conv2d(c.reading // 2, c.classes, 1),
+        )
+
+    def forward(self, intervals: Tensor) -> Tensor:
+        """Map figures (batch, 1, beats, figures) to (batch, classes, beats, 1)."""
+        told = self.level(intervals.transpose(1, 3)).transpose(2, 3)
+        out: Tensor = self.body(told).transpose(2, 3)
+        return out
+
+
 class EcgSl(nn.Module):
     """Windows of beats -> logits."""
 
@@ -161,6 +197,7 @@ class EcgSl(nn.Module):
         )
         self.pool = AttentionPooling(c.width) if c.pooling == "attention" else None
         self.dropout = nn.Dropout(c.dropout)
+        self.reading = Reading(c) if c.reading else None
         self.head = nn.Sequential(nn.Conv2d(c.width, c.width, 1), nn.ReLU(), nn.Conv2d(c.width, c.classes, 1))
 
     def embed(self, segments: Tensor, deviations: Tensor) -> Tensor:
@@ -176,11 +213,21 @@ class EcgSl(nn.Module):
         out: Tensor = self.layers(x)
         return out
 
+    def _joined(self, told: Tensor, read: Tensor) -> Tensor:
+        """Both opinions; in training one of them for each window, so that each learns to do alone."""
+        if not self.training:
+            return told + read
+        alone = 2 * (torch.rand(told.shape[0], 1, 1, 1, device=told.device) < 0.5).float()
+        return told * alone + read * (2 - alone)
+
     def forward(self, segments: Tensor, deviations: Tensor, intervals: Tensor | None = None) -> Tensor:
         """Logits (batch, reported beats, classes); with a pooling, (batch, classes)."""
         x = self.relate(self.embed(segments, deviations), intervals)
         if self.config.pooling == "none":
-            told: Tensor = self.head(self.dropout(x[:, :, self.config.emit[0] : self.config.emit[1]]))
+            emitted = slice(*self.config.emit)
+            told: Tensor = self.head(self.dropout(x[:, :, emitted]))
+            if self.reading is not None:
+                told = self._joined(told, self.reading(intervals)[:, :, emitted])
             return told.squeeze(3).transpose(1, 2)
         pooled = self.pool(x) if self.pool is not None else x.mean(dim=(2, 3))
         out: Tensor = self.head(self.dropout(pooled)[:, :, None, None])

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ecgedge.beat_windows import INTERVALS
+from ecgedge.beat_windows import INTERVALS, RATIOS
 
 if TYPE_CHECKING:
     from ecgedge.training.beats.recipe import AugmentationOptions
 
-_RATE, _HEIGHT, _THERE = (INTERVALS.index(name) for name in INTERVALS[5:])
-_RATIOS = 4
-"""So many columns, from the first, are ratios of RR intervals."""
+_RATE, _HEIGHT = (INTERVALS.index(name) for name in ("running median / 0.8 s", "height / running median"))
+_THERE = INTERVALS.index("a beat is there")
 
 
 def augment(inputs: list[Tensor], options: AugmentationOptions) -> list[Tensor]:
@@ -46,7 +45,7 @@ def augment(inputs: list[Tensor], options: AugmentationOptions) -> list[Tensor]:
     sign = torch.where(torch.rand(n, 1, 1, 1) < options.polarity, -1.0, 1.0)
     factor = sign * torch.exp(options.gain * torch.randn(n, 1, 1, 1)) * there
     figures = intervals.clone()
-    figures[..., :_RATIOS] += options.interval * torch.randn(n, 1, beats, _RATIOS) * there
+    figures[..., :RATIOS] += options.interval * torch.randn(n, 1, beats, RATIOS) * there
     figures[..., _HEIGHT] += options.height * torch.randn(n, 1, beats) * there[..., 0]
     figures[..., _RATE] += options.rate * torch.randn(n, 1, 1) * there[..., 0]
     return [changed * factor, (changed - template) * factor, figures.clamp(-1.0, 1.0)]

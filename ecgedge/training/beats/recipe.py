@@ -44,6 +44,8 @@ class DataOptions:
     ``inner`` are recordings of the training list kept for choosing, ``inner_share`` is their share where
     they are many. ``label_share`` is the part of the training windows whose labels are used, spread evenly.
     ``weak``: so many recordings of CinC 2017 that rules tell the beats of (see ``weak``), for ``mitdb``.
+    ``made``: so many of its normal recordings with early beats made in them (see ``made``), for ``mitdb``;
+    the training recordings themselves are there once more with such beats, too.
     """
 
     set: str
@@ -52,6 +54,7 @@ class DataOptions:
     inner_share: float = 0.0
     label_share: float = 1.0
     weak: int = 0
+    made: int = 0
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,10 @@ def _check(recipe: BeatRecipe, where: str) -> None:
             "names of recordings, or a share of them up to 0.5",
         ),
         f"[data] label_share = {d.label_share}": (0 < d.label_share <= 1, "above 0 up to 1"),
-        f"[data] weak = {d.weak}": (d.weak >= 0 and (d.set in PER_BEAT or not d.weak), "0, or set mitdb"),
+        f"[data] weak = {d.weak}, made = {d.made}": (
+            min(d.weak, d.made) >= 0 and (d.set in PER_BEAT or not (d.weak or d.made)),
+            "0, or set mitdb",
+        ),
         f"[window] emit = {w.emit}": (len(w.emit) == 2, "the first place, and one past the last"),
         f"[window] clip = {w.clip}": (w.clip > 0, "above 0"),
         f"[optimiser] epochs = {o.epochs}, batch = {o.batch}": (o.epochs > 0 and o.batch > 0, "above 0"),

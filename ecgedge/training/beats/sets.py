@@ -11,7 +11,18 @@ import numpy.typing as npt
 
 from ecgedge.datasets import apnea, cinc2017, mitdb, ptbxl
 from ecgedge.errors import DataError
-from ecgedge.training.beats.data import NONE, BeatSet, find_beats, match, rows_of, stack, windows_of
+from ecgedge.recordings.annotations import Annotation
+from ecgedge.training.beats import made
+from ecgedge.training.beats.data import (
+    NONE,
+    SYMBOLS,
+    BeatSet,
+    find_beats,
+    match,
+    rows_of,
+    stack,
+    windows_of,
+)
 from ecgedge.training.beats.recipe import SEVERAL
 from ecgedge.training.beats.weak import by_rules, telling
 from ecgedge.training.data import inner_split
@@ -22,11 +33,18 @@ if TYPE_CHECKING:
     from ecgedge.beat_windows import BeatWindow
     from ecgedge.datasets.record import Record
     from ecgedge.messages import Beat, Floats
-    from ecgedge.recordings.annotations import Annotation
     from ecgedge.training.beats.recipe import BeatRecipe
 
 BESIDE = {"N": 1.5, "A": 0.7}
 """So many windows of normal recordings and of ones in AF for each of those that rules tell other beats of."""
+IRREGULAR = ("AFIB", "AFL", "SVTA", "NOD", "VFL")
+"""Rhythms in which no early beats are made."""
+DENSITY = {"mitdb": 0.04, "cinc2017": 0.08}
+"""Events of early beats that are made, a beat; recordings of CinC 2017 are short."""
+FEWEST = 8
+"""Beats of a recording in which some are made early."""
+SPARED = 0.2
+"""Share of the recordings of CinC 2017 without made beats: their rate alone is changed."""
 SHORTEST_S = 2.0
 """A shorter piece holds no rhythm."""
 FOLDS = {"fit": {str(k) for k in range(1, 9)}, "inner": {"9"}}
@@ -74,6 +92,8 @@ def load_sets(root: Path, plan: BeatRecipe) -> Sets:
         fit = fit.take(np.arange(0, len(fit), round(1 / plan.data.label_share)))
     if plan.data.weak:
         fit = BeatSet.join([fit, _weak(borrowed, rhythms, plan)])
+    if plan.data.made:
+        fit = BeatSet.join([fit, windows(made_pieces(root, plan, fit_names), plan)])
     return Sets(fit, inner, unlabelled)
 
 
@@ -199,3 +219,46 @@ def _weak(borrowed: BeatSet, rhythms: str, plan: BeatRecipe) -> BeatSet:
         mine = np.flatnonzero(np.array(list(rhythms))[borrowed.records] == letter)
         kept[mine[np.linspace(0, len(mine) - 1, min(len(mine), round(share * told))).astype(int)]] = True
     return borrowed.take(kept)
+
+
+def made_pieces(root: Path, plan: BeatRecipe, names: set[str]) -> Iterator[Piece]:
+    """The named records of MIT-BIH, each lead, and normal recordings of CinC 2017 with made early beats."""
+    luck = np.random.default_rng(plan.seed)
+    for record in mitdb.records(root, sorted(names)):
+        marks = [mark for mark in record.beats() if mark.symbol in SYMBOLS]
+        peaks = np.array([mark.sample for mark in marks])
+        since, rhythms = zip(*record.rhythms(), strict=True)
+        now = np.array(rhythms)[np.maximum(np.searchsorted(since, peaks, side="right") - 1, 0)]
+        ordinary = np.array([SYMBOLS[mark.symbol] == "N" for mark in marks])
+        symbols = [mark.symbol for mark in marks]
+        for lead in plan.data.leads:
+            yield _made(
+                np.nan_to_num(record.lead(lead)), record.rate_hz, peaks, symbols,
+                ordinary & ~np.isin(now, IRREGULAR), DENSITY["mitdb"], luck,
+            )  # fmt: skip
+    known, (training, _) = cinc2017.labels_by_record(root), cinc2017.published_split(root)
+    normal = [name for name in training if known[name] == cinc2017.CLASSES.index("N")]
+    chosen = np.linspace(0, len(normal) - 1, min(len(normal), plan.data.made)).round().astype(int)
+    for record in cinc2017.records(root, [normal[k] for k in chosen]):
+        signal = np.nan_to_num(record.lead())
+        peaks = np.array([beat.sample for beat in find_beats(signal, record.rate_hz)], dtype=np.int64)
+        if peaks.size < FEWEST:
+            continue
+        density = DENSITY["cinc2017"] if luck.random() > SPARED else 0.0
+        every = np.ones(peaks.size, dtype=bool)
+        yield _made(signal, record.rate_hz, peaks, ["N"] * peaks.size, every, density, luck)
+
+
+def _made(
+    signal: Floats,
+    rate_hz: float,
+    peaks: npt.NDArray[np.int64],
+    symbols: list[str],
+    free: npt.NDArray[np.bool_],
+    density: float,
+    luck: np.random.Generator,
+) -> Piece:
+    """A recording with made beats; the others keep their symbols."""
+    changed, at, early = made.make(signal, rate_hz, peaks, free, density, luck)
+    told = [Annotation(int(s), "A" if e else own) for s, e, own in zip(at, early, symbols, strict=True)]
+    return Piece(changed, rate_hz, tuple(told))

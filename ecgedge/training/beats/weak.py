@@ -52,18 +52,19 @@ def by_rules(windows: BeatSet, rhythms: str, spec: BeatSpec) -> npt.NDArray[np.i
     alike, size = likeness(windows, spec)
     figures = windows.intervals[:, emitted].astype(np.float32)
     before, behind, local = (figures[..., k] for k in range(3))
-    spread, there = (figures[..., INTERVALS.index(name)] for name in INTERVALS[4::3])
+    names = ("spread of the running RR intervals", "a beat is there")
+    spread, there = (figures[..., INTERVALS.index(name)] for name in names)
     ordinary = (alike > ALIKE) & (size > SIZE[0]) & (size < SIZE[1])
     regular = (rhythm == "O") & (spread < REGULAR)
     early = (before < EARLY) & (local < EARLY)
-    told = np.full(before.shape, NONE, dtype=np.int8)
-    told[(rhythm == "A") & ordinary] = CLASSES.index("N")
-    told[(rhythm == "N") & (before > MUCH_TOO_EARLY)] = CLASSES.index("N")
-    told[(rhythm == "O") & ordinary & (before > IN_TIME)] = CLASSES.index("N")
-    told[regular & ordinary & early] = CLASSES.index("S")
-    told[regular & (alike < ODD) & (before < EARLY) & (behind > PAUSE)] = CLASSES.index("V")
-    told[there == 0] = NONE
-    return told
+    out = np.full(before.shape, NONE, dtype=np.int8)
+    out[(rhythm == "A") & ordinary] = CLASSES.index("N")
+    out[(rhythm == "N") & (before > MUCH_TOO_EARLY)] = CLASSES.index("N")
+    out[(rhythm == "O") & ordinary & (before > IN_TIME)] = CLASSES.index("N")
+    out[regular & ordinary & early] = CLASSES.index("S")
+    out[regular & (alike < ODD) & (before < EARLY) & (behind > PAUSE)] = CLASSES.index("V")
+    out[there == 0] = NONE
+    return out
 
 
 def likeness(windows: BeatSet, spec: BeatSpec) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
