@@ -15,6 +15,7 @@ from benchmarks import (
     accuracy,
     af_tables,
     beats,
+    danet,
     ecg_sl,
     ectopy,
     ectopy_tables,
@@ -252,6 +253,7 @@ SECTIONS: dict[str, Callable[[], list[str]]] = {
     "peers": peer_tables.peers,
     "operations": peer_tables.operations,
     "ecg_sl": lambda: ecg_sl.lines(report.read("ecg_sl")),
+    "danet": lambda: danet.lines(report.read("danet")),
     "ablation_efficientecg": lambda: ablation_efficientecg.lines(report.read("ablation_efficientecg")),
     "ablation_dualnet": lambda: ablation_dualnet.lines(report.read("ablation_dualnet")),
 }
@@ -264,6 +266,7 @@ RESULTS = {
     "ablation_efficientecg": ablation_efficientecg,
     "ablation_dualnet": ablation_dualnet,
     "ecg_sl": ecg_sl,
+    "danet": danet,
     "ablation_ecg_sl": ablation_ecg_sl,
     "firmware_day": firmware_day,
     "faults_stream": faults_stream,
