@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 from benchmarks import report
 from benchmarks.outcomes import spread
+from ecgedge.bench import frames_of
 from ecgedge.classifier import open_models
 from ecgedge.messages import Chunk, SampleBlock, Verdict
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports.patient import SimulatedPatient
 from ecgedge.wire import make_reader
-from ecgedge.wire.frames import encode_hello, encode_run
 
 READ_S = 0.2
 """Signal in one frame; a live port is read as often."""
@@ -35,14 +35,10 @@ def measure(names: Sequence[str], seconds: float) -> report.Json:
     patient = SimulatedPatient(0, seconds)
     rate_hz = patient.board.rate_hz
     assert rate_hz is not None
-    frames = [encode_hello(patient.board)]
-    for piece in patient.pieces():
-        off = 1 if piece.leads_off else 0
-        frames += encode_run(piece.first, rate_hz, piece.counts, round(READ_S * rate_hz), leads_off=off)
     reader, pipeline = make_reader("frames"), Pipeline(open_models(names))
     waited, computed, used = [], [], []
     reached_s = 0.0
-    for number, frame in enumerate(frames):
+    for number, frame in enumerate(frames_of(patient, READ_S)):
         begin_s, begin_cpu_s = time.perf_counter(), time.process_time()
         messages = []
         for item in reader.push(Chunk(frame, number * READ_S)):

@@ -131,6 +131,17 @@ def _once(call: Callable[[], None]) -> float:
     return (time.perf_counter_ns() - begin_ns) / 1e6
 
 
+def frames_of(patient: SimulatedPatient, frame_s: float) -> list[bytes]:
+    """A hello frame and all the patient's samples, ``frame_s`` seconds in a frame."""
+    rate_hz = patient.board.rate_hz
+    assert rate_hz is not None
+    frames = [encode_hello(patient.board)]
+    for piece in patient.pieces():
+        off = 1 if piece.leads_off else 0
+        frames += encode_run(piece.first, rate_hz, piece.counts, round(frame_s * rate_hz), leads_off=off)
+    return frames
+
+
 def stream_cost(
     bundles: Iterable[Bundle], threads: int, seconds: float, classifier: type[Classifier] = Classifier
 ) -> Json:
@@ -144,11 +155,7 @@ def stream_cost(
     patient = SimulatedPatient(0, seconds)
     rate_hz = patient.board.rate_hz
     assert rate_hz is not None
-    frames = [encode_hello(patient.board)]
-    for piece in patient.pieces():
-        off = 1 if piece.leads_off else 0
-        size = round(FRAME_S * rate_hz)
-        frames += encode_run(piece.first, rate_hz, piece.counts, size, leads_off=off)
+    frames = frames_of(patient, FRAME_S)
     live = _play([classifier(b, threads) for b in bundles], frames, 1)
     fast = _play([classifier(b, threads) for b in bundles], frames, round(AT_ONCE_S / FRAME_S))
     energy = fast.pop("joules")
