@@ -308,24 +308,35 @@ class BeatWindower:
 
     def _likeness(self, own: Signal32, ordinary: Signal32, template: Signal32, scale: float) -> Floats:
         """Distances and correlations of P, QRS and T of each of ``own``, shape (beats, 6)."""
-        out = np.zeros((len(own), 6))
+        n = len(own)
+        out = np.empty((n, 6))
+        # In one go: what costs is the number of operations, not the few values in each.
+        rows = np.concatenate((own, ordinary, template[None]))
         for k, part in enumerate(self._parts):
-            wave, pieces = _level(template[part]), _level(own[:, part])
+            pieces = _level(rows[:, part])
+            wave, mine = pieces[-1], pieces[:n]
             distance = _size(pieces - wave)
-            usual = upper_median(_size(_level(ordinary[:, part]) - wave))
-            out[:, k] = np.log((distance + _LITTLE * scale) / (usual + _LITTLE * scale)) / 2
-            out[:, 3 + k] = (pieces * wave).mean(axis=1) / (_size(pieces) * _size(wave) + _TINY * scale**2)
-        return out.clip(-_LIMIT, _LIMIT)
+            usual = upper_median(distance[n:-1])
+            out[:, k] = (distance[:n] + _LITTLE * scale) / (usual + _LITTLE * scale)
+            size = _size(pieces)
+            out[:, 3 + k] = _mean(mine * wave)[:, 0] / (size[:n] * size[-1] + _TINY * scale**2)
+        out[:, :3] = np.log(out[:, :3]) / 2
+        return out.clip(-_LIMIT, _LIMIT, out=out)
 
 
 def _level(pieces: Signal32) -> Signal32:
     """Pieces of signal, along the last axis, without their mean."""
-    return np.asarray(pieces - pieces.mean(axis=-1, keepdims=True))
+    return np.asarray(pieces - _mean(pieces))
 
 
 def _size(pieces: Signal32) -> Signal32:
     """Root mean square along the last axis."""
-    return np.asarray(np.sqrt((pieces**2).mean(axis=-1)))
+    return np.asarray(np.sqrt(_mean(pieces * pieces)[..., 0]))
+
+
+def _mean(pieces: Signal32) -> Signal32:
+    """Mean along the last axis, which stays; as ``pieces.mean`` has it, in a third of the time."""
+    return np.asarray(np.add.reduce(pieces, axis=-1, keepdims=True) / np.float32(pieces.shape[-1]))
 
 
 def _deviation(values: Signal32) -> float:
@@ -375,12 +386,17 @@ def _figures(rr: Floats, heights: Floats, n: int) -> Floats:
     out[missing:, 3] = own - rr[k - 1]
     if k.size and not k[0]:  # nor has the first interval one before it
         out[missing, 2:4] = 0.0
-    out[missing:, 4] = [
-        r - upper_median(rr[max(0, j - _NEAR) : j]) if j else 0.0 for j, r in zip(k, own, strict=True)
-    ]
+    out[missing:, 4] = own - _near_medians(rr, k)
     out[:, 5] = upper_median(step) if step.size else 0.0
     out[:, 6] = middle
     return out.clip(-_LIMIT, _LIMIT)
+
+
+def _near_medians(rr: Floats, k: Places) -> Floats:
+    """Median of up to eight intervals before each of those at ``k``; of none, the interval itself."""
+    if k.size and k[0] >= _NEAR:
+        return upper_median(np.array([rr[k - back] for back in range(1, _NEAR + 1)]))
+    return np.array([upper_median(rr[max(0, j - _NEAR) : j]) if j else rr[0] for j in k])
 
 
 @lru_cache(maxsize=64)
