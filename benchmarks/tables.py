@@ -22,6 +22,7 @@ from benchmarks import (
     faults,
     faults_stream,
     firmware_day,
+    folds,
     instructions,
     mitdb_replay,
     operations,
@@ -254,6 +255,7 @@ SECTIONS: dict[str, Callable[[], list[str]]] = {
     "operations": peer_tables.operations,
     "ecg_sl": lambda: ecg_sl.lines(report.read("ecg_sl")),
     "danet": lambda: danet.lines(report.read("danet")),
+    "folds": lambda: folds.lines(report.read("folds")),
     "ablation_efficientecg": lambda: ablation_efficientecg.lines(report.read("ablation_efficientecg")),
     "ablation_dualnet": lambda: ablation_dualnet.lines(report.read("ablation_dualnet")),
 }
@@ -274,6 +276,7 @@ RESULTS = {
     "week": week,
     "instructions": instructions,
     "faults": faults,
+    "folds": folds,
     "peers": peers,
     "operations": operations,
 }
