@@ -12,6 +12,7 @@ import contextlib
 import math
 import os
 import select
+import sys
 import threading
 import time
 from collections import deque
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 HELLO_EVERY_S = 5.0
 _BATCH = 4096  # bytes written at once at full speed: what a Linux pseudo-terminal holds
 _TICK_S = 0.1
+_TURN_S = 0.0005
+"""At full speed the interpreter lets board and host take turns so often; its usual 5 ms are waited."""
 
 
 class Link(Protocol):
@@ -285,6 +288,9 @@ class VirtualPort(Port):
         self.name, self.protocol = name, voice.protocol
         self._link = link
         self._board = VirtualBoard(source, voice, link, speed)
+        self._interval_s = sys.getswitchinterval()
+        if math.isinf(speed):  # host and board wait for each other all the time
+            sys.setswitchinterval(min(self._interval_s, _TURN_S))
         self._read = 0
         self._time_s = 0.0
         self._closed = False
@@ -327,6 +333,7 @@ class VirtualPort(Port):
             self._closed = True
             self._board.stop()
             self._link.close()
+            sys.setswitchinterval(self._interval_s)
 
 
 def open_virtual(name: str, source: Source, speed: float, voice: Voice | None = None) -> VirtualPort:
