@@ -23,6 +23,7 @@ from benchmarks import (
     faults_stream,
     firmware_day,
     folds,
+    fuzz,
     instructions,
     mitdb_replay,
     operations,
@@ -277,6 +278,7 @@ RESULTS = {
     "instructions": instructions,
     "faults": faults,
     "folds": folds,
+    "fuzz": fuzz,
     "peers": peers,
     "operations": operations,
 }

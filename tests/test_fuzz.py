@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import report
 from benchmarks.fuzz import DECODERS, READERS, TARGETS, check_decoder, damaged, longest, seeds
 
 EXAMPLES = {"auto": 60, "bitalino": 60}
@@ -66,3 +67,9 @@ def test_every_protocol_is_fuzzed() -> None:
 
     assert set(DECODERS) == {*PROTOCOLS, "auto"}
     assert set(TARGETS) == {*DECODERS, *READERS}
+
+
+def test_the_long_run_went_through_a_million_inputs_to_every_decoder() -> None:
+    told = report.read("fuzz")["figures"]["targets"]
+    assert set(told) == set(TARGETS)
+    assert {name for name, row in told.items() if row["inputs"] >= 1_000_000} >= set(DECODERS) - {"auto"}
