@@ -186,8 +186,9 @@ class BeatWindower:
         self._base = 0  # sample of the stretch at the buffer's start
         self._waiting: list[Beat] = []  # whose signal is not all there
         self._beats: list[Beat] = []
-        self._segments: list[Signal32] = []
-        self._dropped = 0  # beats before the first of these two
+        self._segments: Signal32 = np.empty((0, self._samples), dtype=np.float32)
+        self._peaks: Floats = np.empty((2, 0))  # stream sample and height of each
+        self._dropped = 0  # beats before the first of these three
         self._next = 0  # number of the first beat that the next window reports
 
     @property
@@ -209,9 +210,10 @@ class BeatWindower:
         total = self._base + self._signal.size
         done = 0
         while done < len(self._waiting) and self._needed(self._waiting[done]) <= total:
-            self._take(self._waiting[done])
             done += 1
-        del self._waiting[:done]
+        if done:
+            self._take(self._waiting[:done])
+            del self._waiting[:done]
         drop = self._signal.size - self._kept
         if drop > self._kept:  # not at every push
             self._signal = self._signal[drop:]
@@ -224,9 +226,9 @@ class BeatWindower:
 
     def finish(self) -> list[BeatWindow]:
         """The stretch has ended: the beats that no window has reported."""
-        for beat in self._waiting:
-            self._take(beat)
-        self._waiting = []
+        if self._waiting:
+            self._take(self._waiting)
+            self._waiting = []
         out = []
         while (left := self._dropped + len(self._beats) - self._next) > 0:
             behind = max(0, min(left - self._spec.reported, self._spec.beats - self._spec.emit[1]))
@@ -242,25 +244,24 @@ class BeatWindower:
     def _needed(self, beat: Beat) -> int:
         return self._place(beat)[0] + self._samples + 2
 
-    def _take(self, beat: Beat) -> None:
-        """Cut out a beat's segment, its R peak on a sample (cubic through four samples, Catmull and Rom)."""
-        begin, t = self._place(beat)
+    def _take(self, beats: list[Beat]) -> None:
+        """Cut out segments, R peaks on a sample (cubic through four samples, Catmull and Rom)."""
         n = self._samples
-        begin -= self._base + 1
-        if begin >= 0 and begin + n + 3 <= self._signal.size:
-            around = self._signal[begin : begin + n + 3].astype(np.float64)
-        else:  # beyond its ends the signal stays at its first and last value
-            places = np.arange(begin, begin + n + 3).clip(0, max(0, self._signal.size - 1))
-            around = self._signal[places].astype(np.float64) if self._signal.size else np.zeros(n + 3)
-        weights = (
-            t * (-0.5 + t * (1 - 0.5 * t)),
-            1 + t * t * (1.5 * t - 2.5),
-            t * (0.5 + t * (2 - 1.5 * t)),
-            t * t * (0.5 * t - 0.5),
-        )
-        cut = np.correlate(around, weights, "valid")
-        self._beats.append(beat)
-        self._segments.append((cut - np.add.reduce(cut) / n).astype(np.float32))
+        begins, rests = zip(*map(self._place, beats), strict=True)
+        places = np.array(begins)[:, None] + (np.arange(n + 3) - self._base - 1)
+        # Beyond its ends the signal stays at its first and last value.
+        places = places.clip(0, max(0, self._signal.size - 1))
+        around = self._signal[places].astype(np.float64) if self._signal.size else np.zeros(places.shape)
+        t = np.array(rests)[:, None]
+        cut = t * (-0.5 + t * (1 - 0.5 * t)) * around[:, :n]
+        cut += (1 + t * t * (1.5 * t - 2.5)) * around[:, 1 : n + 1]
+        cut += t * (0.5 + t * (2 - 1.5 * t)) * around[:, 2 : n + 2]
+        cut += t * t * (0.5 * t - 0.5) * around[:, 3:]
+        cut -= np.add.reduce(cut, axis=1, keepdims=True) / n
+        figures = np.array([[beat.sample for beat in beats], [abs(beat.height) for beat in beats]])
+        self._beats += beats
+        self._segments = np.concatenate((self._segments, cut.astype(np.float32)))
+        self._peaks = np.concatenate((self._peaks, figures), axis=1)
 
     def _window(self, behind: int) -> BeatWindow:
         """The next window, with ``behind`` beats after those that it reports."""
@@ -273,10 +274,9 @@ class BeatWindower:
         places = (place, place + stop - begin)
         inside = slice(*places)
         start = max(0, stop - spec.rhythm_beats - 1)
-        latest_beats = self._beats[start:stop]
-        times = np.array([beat.sample for beat in latest_beats])
+        times, heights = self._peaks[:, start:stop]
         rr = np.log(np.maximum((times[1:] - times[:-1]) / self._rate_in, 0.01) / _USUAL_RR_S)
-        latest = np.array(self._segments[max(0, stop - spec.template_beats) : stop])
+        latest = self._segments[max(0, stop - spec.template_beats) : stop]
         ordinary = _ordinary(latest, rr)
         template = upper_median(ordinary)
         scale = max(_deviation(template), _TINY)
@@ -285,7 +285,6 @@ class BeatWindower:
         segments[inside] = own / scale
         deviations[inside] = (own - template) / scale
         intervals = np.zeros(spec.shape("beat-intervals"), dtype=np.float32)
-        heights = np.abs([beat.height for beat in latest_beats])
         figures = _figures(rr, heights, stop - begin)
         figures[:, -7:-1] = self._likeness(own, ordinary, template, scale)
         intervals[inside] = figures
@@ -302,7 +301,8 @@ class BeatWindower:
         self._next += reported
         kept = max(spec.template_beats, spec.rhythm_beats + _LOCAL + 1)
         drop = max(0, self._next - self._dropped - kept)
-        del self._beats[:drop], self._segments[:drop]
+        del self._beats[:drop]
+        self._segments, self._peaks = self._segments[drop:], self._peaks[:, drop:]
         self._dropped += drop
         return window
 
