@@ -195,11 +195,11 @@ def heartbeats() -> list[str]:
     ]
 
 
-def limit(figures: report.Json, name: str, unit: str) -> str:
-    """A target in words, and whether it was missed."""
+def limit(reached: dict[str, float], name: str, unit: str) -> str:
+    """A target of the stream's cost in words, and whether it was missed."""
     side = "at least" if name == "times_real_time" else "at most"
-    missed = "" if figures["met"][name] else ": **missed**"
-    return f"{side} {figures['targets'][name]:g}{unit}{missed}"
+    missed = "" if stream_cost.met(reached)[name] else ": **missed**"
+    return f"{side} {stream_cost.TARGETS[name]:g}{unit}{missed}"
 
 
 def middle(row: report.Json, digits: int) -> str:
@@ -210,12 +210,13 @@ def middle(row: report.Json, digits: int) -> str:
 def form_rows(figures: report.Json, form: str) -> list[list[str]]:
     """Speed and memory of the command in one output format."""
     run, what = figures[form], f"`{stream_cost.FORMS[form]}`"
+    reached = stream_cost.reached_by(run)
     used = f"{run['cpu_s']['median']:.1f} s of processor time in {run['wall_s']['median']:.1f} s"
     pace = f"{middle(run['times_real_time'], 0)} times real time; {used}"
     memory = f"{middle(run['peak_resident_mb'], 1)} MB"
     return [
-        [f"{figures['stream_s']:.0f} s of stream, {what}", pace, limit(figures, "times_real_time", "")],
-        [f"peak resident memory, {what}", memory, limit(figures, "peak_resident_mb", " MB")],
+        [f"{figures['stream_s']:.0f} s of stream, {what}", pace, limit(reached, "times_real_time", "")],
+        [f"peak resident memory, {what}", memory, limit(reached, "peak_resident_mb", " MB")],
     ]
 
 
@@ -227,9 +228,13 @@ def speed() -> list[str]:
     start = f"{middle(figures['first_sample_s'], 2)} s"
     start += f"; up to {figures['first_sample_cpu_s']['median']:.2f} s of processor time"
     rows = [row for form in stream_cost.FORMS for row in form_rows(figures, form)]
-    rows.append(["start to first line of JSON", start, limit(figures, "first_sample_s", " s")])
+    rows.append(["start to first line of JSON", start, limit(figures["reached"], "first_sample_s", " s")])
     rows.append(
-        ["int8 models", f"{figures['reached']['model_kb']:.0f} kB", limit(figures, "model_kb", " kB")]
+        [
+            "int8 models",
+            f"{figures['reached']['model_kb']:.0f} kB",
+            limit(figures["reached"], "model_kb", " kB"),
+        ]
     )
     rows.append(["all files of the bundles", f"{sum(sizes.values()) / 1000:.0f} kB", "-"])
     rows += verdict_delay.rows(late)
