@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -283,3 +284,21 @@ def test_values_without_sense(values: dict[str, float]) -> None:
 def test_recording_source_tells_what_it_plays(tmp_path: Path) -> None:
     source: Source = RecordingSource(record(tmp_path, np.ones((40, 2)))[len("replay:") :])
     assert (source.board.leads, source.lead_names, source.n_samples) == (2, ("L0", "L1"), 40)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("other", [1.0, math.inf])
+def test_turns_of_threads_are_as_they_were_when_all_ports_are_closed(first: int, other: float) -> None:
+    usual_s = sys.getswitchinterval()
+    ports = [VirtualPort("demo", PatientSource(0, 4.0), PipeLink(), speed) for speed in (math.inf, other)]
+    try:
+        assert sys.getswitchinterval() < usual_s
+        ports[first].close()
+        still = first == 1 or math.isinf(other)
+        assert (sys.getswitchinterval() < usual_s) == still
+    finally:
+        for port in ports:
+            port.close()
+        found_s = sys.getswitchinterval()
+        sys.setswitchinterval(usual_s)
+    assert found_s == usual_s

@@ -33,6 +33,33 @@ _TURN_S = 0.0005
 """At full speed the interpreter lets board and host take turns so often; its usual 5 ms are waited."""
 
 
+class _Turns:
+    """Short turns while a board plays at full speed, the interpreter's own again when the last one is off."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._boards = 0
+        self._usual_s = 0.0
+
+    def shorten(self) -> None:
+        """One more board plays."""
+        with self._lock:
+            if not self._boards:
+                self._usual_s = sys.getswitchinterval()
+                sys.setswitchinterval(min(self._usual_s, _TURN_S))
+            self._boards += 1
+
+    def release(self) -> None:
+        """One of them is off."""
+        with self._lock:
+            self._boards -= 1
+            if not self._boards:
+                sys.setswitchinterval(self._usual_s)
+
+
+_TURNS = _Turns()
+
+
 class Link(Protocol):
     """Two directions of bytes between a board and a host. ``OSError`` means that it was cut."""
 
@@ -288,13 +315,13 @@ class VirtualPort(Port):
         self.name, self.protocol = name, voice.protocol
         self._link = link
         self._board = VirtualBoard(source, voice, link, speed)
-        self._interval_s = sys.getswitchinterval()
-        if math.isinf(speed):  # host and board wait for each other all the time
-            sys.setswitchinterval(min(self._interval_s, _TURN_S))
+        self._hurried = math.isinf(speed)  # host and board wait for each other all the time
         self._read = 0
         self._time_s = 0.0
         self._closed = False
         self._board.start()
+        if self._hurried:
+            _TURNS.shorten()
 
     @property
     def ended(self) -> bool:
@@ -333,7 +360,8 @@ class VirtualPort(Port):
             self._closed = True
             self._board.stop()
             self._link.close()
-            sys.setswitchinterval(self._interval_s)
+            if self._hurried:
+                _TURNS.release()
 
 
 def open_virtual(name: str, source: Source, speed: float, voice: Voice | None = None) -> VirtualPort:
