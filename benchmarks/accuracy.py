@@ -1,6 +1,6 @@
 """How right is what is said about the rhythm, on records that took no part in training?
 
-Every shipped rhythm bundle through ``ecgedge.session.classify``, the code that runs on the device with the
+Every shipped rhythm bundle through ``ecgedge.classify``, the code that runs on the device with the
 int8 network, and through ``ecgedge.scoring``:
 
 * CinC 2017, the 1528 validation records of the published split (``rhythm_accuracy``);
@@ -97,7 +97,7 @@ def ludb(root: Path, models: tuple[Classifier, ...], limit: int | None) -> repor
 def measure(root: Path, limit: int | None = None) -> report.Json:
     """All sets, or the first ``limit`` records of each."""
     models = open_models(rhythm_accuracy.bundle_names())
-    out: report.Json = {"path": "ecgedge.session.classify", "development": DEVELOPMENT}
+    out: report.Json = {"path": "ecgedge.classify", "development": DEVELOPMENT}
     out["mitdb"] = af_mitdb.measure(root, models, limit)
     print("MIT-BIH done", flush=True)
     out["cinc2017"] = rhythm_accuracy.measure(root, models, limit)

@@ -1,7 +1,7 @@
 """Which premature beats does the stream tell, and how many that are none?
 
 MIT-BIH's DS2 (22 records of people who took no part in training, de Chazal et al. 2004), first lead, whole
-records, through ``ecgedge.session.classify``: the default rhythm model and the shipped beat model, beats
+records, through ``ecgedge.classify``: the default rhythm model and the shipped beat model, beats
 found by the product's own detector. Two answers are scored side by side:
 
 * ``class``: what the model says of each beat (``beat_class`` in the JSON lines);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -251,6 +252,27 @@ def test_modules_form_no_import_cycle() -> None:
         needs = {w if w in names else w.rpartition(".")[0] for w in wanted if w.split(".")[0] == "ecgedge"}
         graph[name] = {n for n in needs if n in names and n != name}
     graphlib.TopologicalSorter(graph).prepare()
+
+
+def is_there(name: str) -> bool:
+    """Whether a dotted name leads to a module, or to what a module defines at its top level."""
+    inner = name.replace(".", "/")
+    if any((ROOT / file).exists() for file in (f"{inner}.py", f"{inner}/__init__.py")):
+        return True
+    module, _, last = inner.rpartition("/")
+    files = [ROOT / file for file in (f"{module}.py", f"{module}/__init__.py") if (ROOT / file).exists()]
+    defined = rf"^(?:(?:async )?def |class )?{last}\b"
+    return any(re.search(defined, file.read_text(encoding="utf-8"), re.MULTILINE) for file in files)
+
+
+def test_what_texts_call_by_its_whole_name_is_there() -> None:
+    places = ("ecgedge", "export", "benchmarks")
+    found: dict[str, list[str]] = {}
+    for path in sorted(path for place in places for path in (ROOT / place).rglob("*.py")):
+        for name in re.findall(r"``((?:ecgedge|export|benchmarks)(?:\.\w+)+)``", path.read_text("utf-8")):
+            found.setdefault(name, []).append(relative(path))
+    assert len(found) > 10
+    assert {name: paths for name, paths in found.items() if not is_there(name)} == {}
 
 
 def loaded_by(code: str) -> set[str]:
