@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import floor, log
+from math import floor, isfinite, log
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,8 +112,13 @@ class BeatSpec:
         first, last = self.emit
         if not 0 <= first < last <= self.beats:
             raise BundleError(f"window of {self.beats} beats that reports {list(self.emit)}", "places in it")
-        if min(self.before_s, self.after_s) <= 0 or self.rate_hz <= 0:
-            raise BundleError(f"window with {self.before_s} s before, {self.after_s} s after", "above 0")
+        said = f"window with {self.before_s} s before, {self.after_s} s after, at {self.rate_hz} Hz"
+        if not all(isfinite(each) and each > 0 for each in (self.before_s, self.after_s, self.rate_hz)):
+            raise BundleError(said, "numbers above 0")
+        if any(part.stop - part.start < 2 for part in self.parts):
+            raise BundleError(
+                said, "P wave, QRS and T wave in it", "0.26 s before and 0.38 s after hold them."
+            )
         if self.template_beats < self.beats or self.rhythm_beats < self.beats:
             raise BundleError(
                 f"running medians of {self.template_beats} and {self.rhythm_beats} beats",
@@ -124,6 +129,13 @@ class BeatSpec:
     def samples(self) -> int:
         """Of a beat's segment."""
         return round(self.before_s * self.rate_hz) + round(self.after_s * self.rate_hz)
+
+    @property
+    def parts(self) -> list[slice]:
+        """Where P wave, QRS and T wave lie in a segment."""
+        before = round(self.before_s * self.rate_hz)
+        edges = [[before + round(s * self.rate_hz) for s in part] for part in PARTS_S]
+        return [slice(max(0, begin), min(end, self.samples)) for begin, end in edges]
 
     @property
     def reported(self) -> int:
@@ -179,8 +191,7 @@ class BeatWindower:
         self._rate_in, self._ratio = rate_in_hz, spec.rate_hz / rate_in_hz
         self._before = round(spec.before_s * spec.rate_hz)
         self._samples = spec.samples
-        edges = [[self._before + round(s * spec.rate_hz) for s in part] for part in PARTS_S]
-        self._parts = [slice(max(0, begin), min(end, self._samples)) for begin, end in edges]
+        self._parts = spec.parts
         self._kept = round(KEPT_S * spec.rate_hz)
         self._signal: Signal32 = np.empty(0, dtype=np.float32)
         self._base = 0  # sample of the stretch at the buffer's start

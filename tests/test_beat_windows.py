@@ -224,6 +224,10 @@ def test_inputs_are_clipped_and_shaped() -> None:
         {"emit": (6, 17)},
         {"emit": (-1, 4)},
         {"before_s": 0.0},
+        {"before_s": float("nan")},
+        {"after_s": float("inf")},
+        {"before_s": 0.07},  # no P wave in it: it would have no mean
+        {"after_s": 0.12},  # no T wave
         {"rate_hz": -100.0},
         {"template_beats": 15},
         {"rhythm_beats": 3},
