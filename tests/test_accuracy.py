@@ -407,7 +407,7 @@ def test_pictures_show_this_result_and_name_whose_data_it_is() -> None:
     readme = tables.README.read_text(encoding="utf-8")
     whats = ("curves", "confusion", "burden")
     drawn = {pictures.path_of(report.RESULTS, name, what) for name in MODELS for what in whats}
-    assert drawn == set(report.RESULTS.glob("*.png"))
+    assert drawn == set(report.RESULTS.glob("accuracy-*.png"))
     for path in drawn:
         texts = png_texts(path.read_bytes())
         assert digest in texts["Source"], "run: python -m benchmarks.pictures"

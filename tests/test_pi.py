@@ -31,10 +31,10 @@ from emulated_pi import (
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 HERE = Path(__file__).parent
-MOST_STEPS = {"aarch64": 1, "armv7l": 8}
+MOST_STEPS = {"aarch64": 1, "armv7l": 12}
 """By how many of 256 steps a logit may differ from this machine's: on 64 bits by one where a value in between
 lies on the edge of two steps, never on the golden window. On 32 bits there is only the older tflite-runtime,
-built without XNNPACK; its own kernels round differently in every layer: up to six were seen. That it is the
+built without XNNPACK; its own kernels round differently in every layer: up to ten were seen. That it is the
 kernels and not the 32 bits, the reference kernels show."""
 ATTENTION_STEPS = {"aarch64": 1, "armv7l": 24}
 """The same for outputs that decide nothing; up to 17 were seen."""
