@@ -330,7 +330,7 @@ class VirtualPort(Port):
         return self._closed or (board.done and self._read >= board.written and board.error is None)
 
     def read(self, timeout_s: float = 0.2) -> Chunk:
-        """The next bytes; ``arrival_s`` is the virtual time of the last of them."""
+        """The next bytes; ``arrival_s`` is the virtual time of the last piece that they complete."""
         if self.ended:
             return Chunk(b"", self._time_s)
         error = self._board.error
@@ -343,10 +343,9 @@ class VirtualPort(Port):
             raise PortError(f"{self.name}: the virtual board was cut off") from None
         self._read += len(data)
         times = self._board.times
-        while data and times and times[0][0] < self._read:
-            times.popleft()
-        if data and times:
-            self._time_s = max(self._time_s, times[0][1])
+        # A piece that is not all there has brought no samples, so it moves the time no more than they do.
+        while times and times[0][0] <= self._read:
+            self._time_s = max(self._time_s, times.popleft()[1])
         return Chunk(data, self._time_s)
 
     def write(self, data: bytes) -> None:
