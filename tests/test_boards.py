@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import random
 import termios
@@ -21,12 +20,11 @@ from board_bytes import placed, read
 from test_wire_recognise import resample_uart
 
 from ecgedge import cli
-from ecgedge.messages import Board, Chunk, SampleBlock, Segment
+from ecgedge.messages import Board, Chunk, SampleBlock
 from ecgedge.ports import open_port
 from ecgedge.ports.boards import BOARDS
 from ecgedge.ports.simulated import Heard
 from ecgedge.ports.sources import PatientSource
-from ecgedge.session import LiveStream, StreamOptions
 from ecgedge.wire import PROTOCOLS, make_reader
 
 if not hasattr(os, "openpty"):
@@ -298,25 +296,3 @@ def test_a_baud_rate_that_was_given_is_kept(capfd: pytest.CaptureFixture[str]) -
     assert code == 8
     (said,) = [line for line in lines if line["state"] == "unrecognised"]
     assert "Try another --baud (9600, 57600, 115200, 230400)" in said["text"]
-
-
-def test_a_host_that_starts_late_measures_the_right_rate() -> None:
-    """Its reads end in the middle of packets of 64 ms, whose samples it does not have yet."""
-    rates: list[float] = []
-
-    class Rates:
-        def write(self, message: object) -> None:
-            if isinstance(message, Segment):
-                rates.append(message.rate_hz)
-
-        def problem(self, text: str) -> None: ...
-        def close(self) -> None: ...
-
-    options = StreamOptions("demo", board="healthypi5-batch", speed=math.inf, duration_s=12.0, models=())
-    live = LiveStream(options, Rates())
-    time.sleep(0.3)  # meanwhile the pseudo-terminal fills
-    while live.step():
-        pass
-    live.finish()
-    live.close()
-    assert rates == [125.0]

@@ -8,6 +8,7 @@ import struct
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -302,3 +303,18 @@ def test_turns_of_threads_are_as_they_were_when_all_ports_are_closed(first: int,
         found_s = sys.getswitchinterval()
         sys.setswitchinterval(usual_s)
     assert found_s == usual_s
+
+
+def test_a_piece_moves_the_time_when_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a read that ends inside a packet would be later than the samples that it brings."""
+    port = open_port("demo", speed=math.inf, duration_s=1.0)
+    assert isinstance(port, VirtualPort)
+    try:
+        monkeypatch.setattr(port._board, "times", deque([(10, 1.0), (20, 2.0), (30, 3.0)]))
+        monkeypatch.setattr(port, "_read", 0)
+        reads = iter((b"." * 4, b"." * 11, b"." * 5, b"." * 10))
+        monkeypatch.setattr(port._link, "host_read", lambda _: next(reads))
+        assert [port.read().arrival_s for _ in range(4)] == [0.0, 1.0, 2.0, 3.0]
+    finally:
+        monkeypatch.undo()
+        port.close()
