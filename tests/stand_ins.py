@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgedge.beat_windows import INTERVALS
+from ecgedge.beat_figures import INTERVALS
 from ecgedge.bundle import Bundle
 from ecgedge.classifier import Classifier
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicHermiteSpline
 
-from ecgedge.beat_windows import INTERVALS, KINDS, BeatSpec, BeatWindow, BeatWindower, make_inputs
+from ecgedge.beat_figures import INTERVALS
+from ecgedge.beat_windows import KINDS, BeatSpec, BeatWindow, BeatWindower, make_inputs
 from ecgedge.errors import BundleError
 from ecgedge.messages import Beat
 

@@ -47,7 +47,8 @@ INTERNAL: dict[str, set[str]] = {
     "ports": NOUNS | {"wire", "recordings"},
     "order": set(),
     **dict.fromkeys(STAGES, NOUNS),
-    **dict.fromkeys(("quality", "morphology", "polarity", "beat_windows", "hrv"), NOUNS | {"order"}),
+    **dict.fromkeys(("quality", "morphology", "polarity", "beat_figures", "hrv"), NOUNS | {"order"}),
+    "beat_windows": NOUNS | {"order", "beat_figures"},
     "beat_features": NOUNS,
     "humps": NOUNS,
     "rpeaks": NOUNS | {"humps", "order"},
@@ -104,7 +105,7 @@ INTERNAL: dict[str, set[str]] = {
     "models": NOUNS,
     "training": NOUNS
     | STAGES
-    | {"__init__", "frontend", "humps", "bundle", "classifier", "scoring", "recordings"}
+    | {"__init__", "frontend", "humps", "beat_figures", "bundle", "classifier", "scoring", "recordings"}
     | WORKBENCH,
 }
 """Which rooms of ``ecgedge`` a room may import, beside itself."""

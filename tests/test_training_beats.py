@@ -18,7 +18,7 @@ import torch
 from torchmetrics.functional.classification import multiclass_f1_score
 from wfdb import processing
 
-from ecgedge.beat_windows import INTERVALS
+from ecgedge.beat_figures import INTERVALS
 from ecgedge.datasets import mitdb
 from ecgedge.datasets.record import Record
 from ecgedge.errors import DataError, UsageError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ecgedge.beat_windows import INTERVALS, RATIOS
+from ecgedge.beat_figures import INTERVALS, RATIOS
 
 if TYPE_CHECKING:
     from ecgedge.training.beats.recipe import AugmentationOptions

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_f1_score, multilabel_f1_score
 
-from ecgedge.beat_windows import INTERVALS
+from ecgedge.beat_figures import INTERVALS
 from ecgedge.models.ecg_sl import BeatDecoder
 from ecgedge.training.beats.augment import augment
 from ecgedge.training.beats.data import NONE

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ecgedge.beat_windows import INTERVALS, KINDS, BeatSpec
+from ecgedge.beat_figures import INTERVALS
+from ecgedge.beat_windows import KINDS, BeatSpec
 from ecgedge.errors import BundleError, DataError
 from ecgedge.training.recipe import BaseRecipe, LabelOptimiser, Rules, enforce, fill, read_table
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecgedge.beat_windows import INTERVALS
+from ecgedge.beat_figures import INTERVALS
 from ecgedge.training.beats.data import CLASSES, NONE
 
 if TYPE_CHECKING:
