@@ -69,9 +69,8 @@ def ours(signal: Signal, rate_hz: float) -> list[int]:
     chain, detector = Conditioner(BAND, rate_hz), RPeakDetector(0, 0.0, rate_hz)
     beats: list[Beat] = []
     for first in range(0, signal.size, AT_ONCE):
-        part = signal[first : first + AT_ONCE]
-        beats += detector.push(chain.push(part, np.zeros(part.size, dtype=bool))[0])
-    beats += detector.push(chain.finish()[0]) + detector.finish()
+        beats += detector.push(chain.push(signal[first : first + AT_ONCE]))
+    beats += detector.push(chain.finish()) + detector.finish()
     return [beat.sample for beat in beats]
 
 
@@ -212,7 +211,8 @@ def latency(folder: Path, names: Sequence[str]) -> report.Json:
         chain, detector = Conditioner(BAND, rate_hz), Watched(0, 0.0, rate_hz)
         for first in range(0, signal.size, frame):
             part = signal[first : first + frame]
-            beats = detector.push(chain.push(part, np.zeros(part.size, dtype=bool))[0])
+            beats = detector.push(chain.push(part))
+            chain.wait(detector.due)
             told = [beat for beat in beats if beat.time_s > LATENCY_AFTER_S]
             late += [(first + part.size - beat.sample) / rate_hz for beat in told]
             back += [beat.sample in detector.late for beat in told]

@@ -30,7 +30,7 @@ import numpy as np
 from ecgedge.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
-    from ecgedge.messages import Bools, Floats, Signal32
+    from ecgedge.messages import Floats, Signal32
 
 _EDGES = {1: (0.5, 1.2), 2: (1.0, 2.0)}
 """By version: widest transition of the low-pass and that of the high-pass, over their cut-offs."""
@@ -42,6 +42,7 @@ _KAISER_BETA = 3.4  # 40 dB of stop-band attenuation
 _KAISER_HALF = 1.12  # half length of that window in samples = this * rate / width of the transition
 _MIN_RATE_HZ, _MAX_RATE_HZ = 20.0, 20_000.0
 _MAX_PHASES = 2000
+_NOTHING = np.empty(0, dtype=np.float32)
 _DESIGNS = 4  # filters that are kept: every stretch of a stream has the same ones
 
 
@@ -168,17 +169,15 @@ class Conditioner:
         self._n_in = 0
         self._n_out = 0
         # Short pushes wait here until they complete a block: a block costs little more than a sample.
-        self._waiting: list[tuple[Floats, Bools]] = []
+        self._waiting: list[Floats] = []
         self._due = self.needed(1)
         # Input kept for stage 1; before the first sample it is zero, the offset being removed.
         before = self._half_hp * self._num // self._den + self._half_in + 2 + self._num
         self._raw = np.zeros(before)
-        self._raw_filled = np.zeros(before, dtype=bool)
         self._raw_first = -before
         # Stage 1 begins early by half a high-pass, so that stage 2 can begin at output sample 0.
         self._mid_next = -self._half_hp
         self._mid = np.empty(0)
-        self._mid_filled = np.empty(0, dtype=bool)
         # Behind the input stand zeros: the last period may be short, what it lacks is not used.
         self._beyond = np.zeros(self._num + 1)
 
@@ -187,61 +186,54 @@ class Conditioner:
         last = -(-n_out // self._block) * self._block - 1 + self._half_hp
         return last * self._num // self._den + self._half_in + 2
 
-    def push(self, values: Floats, filled: Bools) -> tuple[Signal32, Bools]:
-        """Take input values, shape (n,), float64, finite, and whether each bridges a gap, shape (n,).
+    def position(self, n_in: int) -> int:
+        """The first output sample that stands at an input sample, or behind it."""
+        return -(-n_in * self._den // self._num)
 
-        Returns what is complete: signal, shape (m,), float32, in the unit of the input, and for each
-        sample whether its position was bridged.
+    def wait(self, n_out: int) -> None:
+        """Nobody will ask for anything before ``n_out`` output samples: in one go they cost less."""
+        self._due = max(self._due, self.needed(n_out))
+
+    def push(self, values: Floats) -> Signal32:
+        """Take input values, shape (n,), float64, finite.
+
+        Returns what is complete and not waited for: shape (m,), float32, in the unit of the input.
         """
         if values.size and self._offset is None:
             # A constant removed first keeps a large electrode offset from eating the mantissa.
             self._offset = float(values[0])
         self._n_in += values.size
-        self._waiting.append((values - (self._offset or 0.0), filled))
-        if self._n_in < self._due:
-            return np.empty(0, dtype=np.float32), np.empty(0, dtype=bool)
-        return self._run()
+        self._waiting.append(values - (self._offset or 0.0))
+        return _NOTHING if self._n_in < self._due else self._run()
 
-    def finish(self) -> tuple[Signal32, Bools]:
+    def finish(self) -> Signal32:
         """Give the rest, the input being extended by its last value. The chain is spent then."""
         if not self._n_in:
-            return np.empty(0, dtype=np.float32), np.empty(0, dtype=bool)
+            return _NOTHING
         total = (self._n_in - 1) * self._den // self._num + 1
+        last = next((values[-1] for values in reversed(self._waiting) if values.size), self._raw[-1])
         missing = total - self._n_out
-        tail = self.needed(total) - self._n_in
-        last, bridged = self._last()
-        self._waiting.append((np.full(tail, last), np.full(tail, bridged, dtype=bool)))
-        signal, filled = self._run()
-        return signal[:missing], filled[:missing]
+        self._waiting.append(np.full(self.needed(total) - self._n_in, last))
+        return self._run()[:missing]
 
-    def _last(self) -> tuple[float, bool]:
-        """The latest input value, and whether it bridges a gap."""
-        for values, filled in reversed(self._waiting):
-            if values.size:
-                return float(values[-1]), bool(filled[-1])
-        return float(self._raw[-1]), bool(self._raw_filled[-1])
-
-    def _run(self) -> tuple[Signal32, Bools]:
+    def _run(self) -> Signal32:
         """Work off what waits."""
-        values, filled = zip(*self._waiting, strict=True)
+        self._raw = np.concatenate((self._raw, *self._waiting))
         self._waiting = []
-        self._raw = np.concatenate((self._raw, *values))
-        self._raw_filled = np.concatenate((self._raw_filled, *filled))
         self._lowpass()
         n = max(0, self._mid.size - 2 * self._half_hp) // self._block * self._block
         if not n:
-            return np.empty(0, dtype=np.float32), np.empty(0, dtype=bool)
+            return _NOTHING
         # The kernel is symmetric: a correlation is a convolution.
         if self._block == 1:
             rows = _rows(self._mid, 0, 1, (n, self._highpass.size))
             signal = np.einsum("ij,j->i", rows, self._highpass)
         else:
             signal = np.correlate(self._mid[: n + 2 * self._half_hp], self._highpass, "valid")
-        mask = self._mid_filled[self._half_hp : self._half_hp + n]
-        self._mid, self._mid_filled = self._mid[n:], self._mid_filled[n:]
+        self._mid = self._mid[n:]
         self._n_out += n
         self._due = self.needed(self._n_out + 1)
-        return signal.astype(np.float32), mask
+        return np.asarray(signal, dtype=np.float32)
 
     def _lowpass(self) -> None:
         """Stage 1: every output sample that the input reaches."""
@@ -265,19 +257,10 @@ class Conditioner:
             rows = _rows(self._raw, 0, 1, (self._raw.size - width + 1, width))
             mid = np.einsum("ij,ij->i", rows[begin], self._taps[k % den])
         self._mid = np.concatenate((self._mid, mid))
-        self._mid_filled = np.concatenate((self._mid_filled, self._filled(n)))
         self._mid_next = stop
         drop = stop // den * num - self._half_in - self._raw_first
-        self._raw, self._raw_filled = self._raw[drop:], self._raw_filled[drop:]
+        self._raw = self._raw[drop:]
         self._raw_first += drop
-
-    def _filled(self, n: int) -> Bools:
-        """Whether the next output samples stand where a gap was bridged, shape (n,)."""
-        if not self._raw_filled.any():
-            return np.zeros(n, dtype=bool)
-        k = np.arange(self._mid_next, self._mid_next + n)
-        at = k * self._num // self._den - self._raw_first
-        return np.asarray(self._raw_filled[at])
 
 
 def _rows(x: Floats, begin: int, step: int, shape: tuple[int, int]) -> Floats:

@@ -17,7 +17,7 @@ from ecgedge.errors import UsageError
 from ecgedge.messages import Gap, GapCause, Piece, SampleBlock, Segment, Stretch, StretchEnd
 
 if TYPE_CHECKING:
-    from ecgedge.messages import Bools, Floats
+    from ecgedge.messages import Floats
 
 Out = Stretch | Piece | StretchEnd | Gap
 
@@ -105,20 +105,18 @@ class Continuity:
         out = self._close_cause()
         if values.size == 0:
             return out
-        filled: Bools = np.zeros(values.size, dtype=bool)
+        n = first - self._good_end if self._inside else 0
         if self._inside:
-            n = first - self._good_end
             if n:
                 steps = np.arange(1, n + 1) / (n + 1)
                 bridge = self._last + (float(values[0]) - self._last) * steps
                 values = np.concatenate((bridge, values))
-                filled = np.concatenate((np.ones(n, dtype=bool), filled))
                 first = self._good_end
         else:
             in_mv = segment.board.uv_per_count is not None
             out.append(Stretch(first, self._time_s(first), segment.rate_hz, in_mv))
             self._inside = True
-        out.append(Piece(first, values, filled))
+        out.append(Piece(first, values, n))
         self._good_end = self._next = first + values.size
         self._last = float(values[-1])
         return out

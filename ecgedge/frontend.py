@@ -40,7 +40,7 @@ from ecgedge.messages import (
 from ecgedge.windows import Windower, WindowSpec
 
 if TYPE_CHECKING:
-    from ecgedge.messages import Bools, Floats, Signal32
+    from ecgedge.messages import Floats, Signal32
 
 AT_ONCE = 8192
 """Most samples that the stages take at once: beyond that, more only costs memory."""
@@ -163,7 +163,7 @@ class _Chain:
             else:
                 self._specs.append(consumer.preprocessing)
                 self._bands.append((Conditioner(consumer.preprocessing, rate), [(consumer, windower)]))
-        self._held: list[tuple[Floats, Bools]] = []
+        self._held: list[Floats] = []
         self._came = 0  # samples of the stretch
         self._due = self._next_due()
 
@@ -173,20 +173,16 @@ class _Chain:
             return BeatWindower(consumer.window, stretch.first, stretch.rate_hz)
         return Windower(consumer.window, stretch.first, stretch.time_s, stretch.rate_hz)
 
-    def push(self, values: Floats, filled: Bools) -> Timed:
-        """Take values, shape (n,), and which of them bridge a gap, shape (n,)."""
-        first = self._stretch.first
+    def push(self, values: Floats, bridged: int) -> Timed:
+        """Take values, shape (n,), and how many of the first of them bridge a gap."""
         found: list[tuple[int, _Found]] = []
-        band = self._beats_band
-        beats = []
-        for n, beat in self._detector.push_timed(band.push(values, filled)[0]):
-            at = self._certain[beat.sample] = first + band.needed(n)
-            found.append((at, beat))
-            beats.append(beat)
-        self._held.append((values, filled))
+        if bridged:
+            self._bridge(bridged)
+        self._held.append(values)
         self._came += values.size
-        if beats:
-            self._hand_on(beats)
+        signal = self._beats_band.push(values)
+        if signal.size:
+            found += self._beats_in(signal)
         if self._came >= self._due or len(self._held) > _MOST_HELD:
             found += self._run()
         if len(self._certain) > _MANY:
@@ -194,6 +190,24 @@ class _Chain:
         found.sort(key=itemgetter(0))
         for at, what in found:
             yield at, partial(self._take, what)
+
+    def _bridge(self, n: int) -> None:
+        """The next samples bridge a gap."""
+        for band, users in self._bands:
+            begin, end = band.position(self._came), band.position(self._came + n)
+            for _, windower in users:
+                if isinstance(windower, Windower):
+                    windower.bridge(begin, end)
+
+    def _beats_in(self, signal: Signal32) -> list[tuple[int, Beat]]:
+        """Beats, and the stream sample that makes each certain."""
+        band, first = self._beats_band, self._stretch.first
+        found = [(first + band.needed(n), beat) for n, beat in self._detector.push_timed(signal)]
+        band.wait(self._detector.due)
+        if found:
+            self._certain.update((beat.sample, at) for at, beat in found)
+            self._hand_on([beat for _, beat in found])
+        return found
 
     def _hand_on(self, beats: list[Beat]) -> None:
         """Tell who waits for beats; they may make a row of beats due."""
@@ -213,21 +227,21 @@ class _Chain:
     def _run(self) -> list[tuple[int, _Found]]:
         """Work off what was held; what that completes, and the stream sample that makes it certain."""
         first, rate = self._stretch.first, self._stretch.rate_hz
-        values, filled = (np.concatenate(parts) for parts in zip(*self._held, strict=True))
+        values = np.concatenate(self._held)
         self._held = []
         found: list[tuple[int, _Found]] = []
         self._clipping.push(values)
         for hum in self._meter.push(values):
             found.append((first + round((hum.time_s - self._stretch.time_s) * rate), hum))
         for band, users in self._bands:
-            signal, mask = band.push(values, filled)
+            signal = band.push(values)
             for consumer, windower in users:
                 if isinstance(windower, BeatWindower):
                     for row in windower.push(signal):
                         at = max(self._certain[row.last.sample], first + band.needed(row.signal_needed))
                         found.append((at, (consumer, row)))
                 else:
-                    for window in windower.push(signal, mask):
+                    for window in windower.push(signal):
                         end_s = window.time_s - self._stretch.time_s + window.seconds
                         at = first + band.needed(round(end_s * window.rate_hz))
                         found.append((at, (consumer, window)))
@@ -239,17 +253,17 @@ class _Chain:
         out: list[Out] = []
         if self._held:
             out += [told for _, what in self._run() for told in self._take(what)]
-        beats = self._detector.push(self._beats_band.finish()[0]) + self._detector.finish()
+        beats = self._detector.push(self._beats_band.finish()) + self._detector.finish()
         out += [found for beat in beats for found in self._take(beat)]
         for band, users in self._bands:
-            signal, mask = band.finish()
+            signal = band.finish()
             for consumer, windower in users:
                 rest: list[BeatWindow] | list[Window]
                 if isinstance(windower, BeatWindower):
                     windower.add(beats)
                     rest = windower.push(signal) + windower.finish()
                 else:
-                    rest = windower.push(signal, mask) + windower.finish()
+                    rest = windower.push(signal) + windower.finish()
                 for window in rest:
                     out += self._take((consumer, window))
         return out
@@ -360,10 +374,10 @@ class Frontend:
     def _piece(self, piece: Piece) -> Timed:
         assert self._chain is not None
         # What bridges a gap is known with the first sample behind it.
-        least = piece.first + int(piece.filled.argmin()) + 1
+        least = piece.first + piece.bridged + 1
         for begin in range(0, piece.values.size, AT_ONCE):
             part = slice(begin, begin + AT_ONCE)
-            for at, come in self._chain.push(piece.values[part], piece.filled[part]):
+            for at, come in self._chain.push(piece.values[part], min(max(0, piece.bridged - begin), AT_ONCE)):
                 yield max(at, least), come
 
     def _end(self, end: StretchEnd) -> list[Out]:

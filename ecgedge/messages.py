@@ -120,8 +120,8 @@ class Piece:
     first: int
     values: Floats
     """Shape (n,), float64, millivolt or counts (see ``Stretch.in_mv``), always finite."""
-    filled: Bools
-    """Shape (n,): True where the value bridges a short gap."""
+    bridged: int = 0
+    """So many values at the beginning bridge a short gap."""
 
 
 @dataclass(frozen=True, slots=True)

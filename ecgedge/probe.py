@@ -374,9 +374,7 @@ def _upside_down(trace: Trace) -> bool | None:
     if len(trace.beats) < 5 or trace.values.size < 5 * trace.rate_hz:
         return None
     chain = Conditioner(_BAND, trace.rate_hz)
-    head, _ = chain.push(trace.values, np.zeros(trace.values.size, dtype=bool))
-    tail, _ = chain.finish()
-    signal = np.concatenate((head, tail))
+    signal = np.concatenate((chain.push(trace.values), chain.finish()))
     window = Window(0, signal.size, 0.0, signal.size / 100.0, signal, 100.0, 0.0, False)
     said = vote(window, np.array(trace.beats))
     return None if said is None or abs(said) < SURE else said < 0

@@ -18,6 +18,10 @@ the refractory time. ``ecgedge.training.beat_score`` fits the weights, on CinC 2
 
 Decisions run once per candidate, not once per sample, and never depend on how the signal was cut. No figure
 depends on the unit or polarity of the signal.
+
+After a beat nothing is told until 0.6 s after its R peak, unless there is noise: few beats follow sooner, and
+those are told within half a second all the same. Until then the signal may be held back, and be worked off in
+one go: half of the detector's cost.
 """
 
 from __future__ import annotations
@@ -68,6 +72,7 @@ _SIDE = 1.3  # an R peak is on the other side of zero than most only if it is so
 _SURER = 0.5  # by so much a candidate within the refractory time must surpass the beat before it
 _SURE, _LEAST_SURE = 6.0, -3.0  # log odds of a beat above the threshold, and the least that count
 _LEAST, _MOST = -1.5, 0.7  # bounds of the logarithms of height and slope
+_REST = 120  # after a beat nothing is told for so long from its R peak on, unless there is noise
 _KEPT = 8  # beats and intervals whose median is the level, the rhythm
 
 _ONES = np.ones(2 * _SHAPE + 1)
@@ -78,8 +83,8 @@ class RPeakDetector:
     """Beats of one stretch.
 
     A beat is given out at most ``delay_s`` after its R peak went in (``delay_low_s`` under noise, and for an
-    early, low one of unusual shape that might be a P wave; later where it is found looking back, and in the
-    first 3 s).
+    early, low one of unusual shape that might be a P wave; ``rest_s`` after the R peak before, where that is
+    later; later still where it is found looking back, and in the first 3 s).
 
     Parameters
     ----------
@@ -91,6 +96,7 @@ class RPeakDetector:
 
     delay_s = (LOOK + SUM) / RATE_HZ
     delay_low_s = (LOOK + SUM + _WAIT) / RATE_HZ
+    rest_s = _REST / RATE_HZ
     weights: ClassVar[tuple[float, ...]] = (
         -0.81,
         2.45,
@@ -134,6 +140,11 @@ class RPeakDetector:
         self._steep = 0.0  # slope of beats
         self._side = 0.0  # near 1 where R peaks are mostly positive, near -1 where negative
 
+    @property
+    def due(self) -> int:
+        """Samples of the signal before which no beat will be told: until then it may be held back."""
+        return self._told
+
     def push(self, signal: Signal32) -> list[Beat]:
         """Take signal in ``BAND``, shape (n,), float32, at 200 Hz; return the beats that are certain."""
         return [beat for _, beat in self.push_timed(signal)]
@@ -160,6 +171,8 @@ class RPeakDetector:
         done = 0
         for candidate in self._waiting:
             self._told = max(self._told, candidate.at + LOOK + 1)
+            if self._told > self._humps.searched + LOOK and not final:
+                break  # at rest
             # These two may be run again for a candidate that has to wait: they change nothing then.
             out += [(self._told, beat) for beat in self._look_back(candidate.at)]
             self._sink(candidate.at)
@@ -174,6 +187,7 @@ class RPeakDetector:
             is_beat = self._is_noisy_beat if noisy else self._is_beat
             if is_beat(candidate, ahead):
                 out.append((self._told, self._accept(candidate)))
+                self._told = max(self._told, candidate.at + (0 if noisy else _REST))
         del self._waiting[:done]
         return out
 

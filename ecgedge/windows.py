@@ -19,7 +19,7 @@ import numpy as np
 from ecgedge.messages import Window
 
 if TYPE_CHECKING:
-    from ecgedge.messages import Bools, Signal32
+    from ecgedge.messages import Signal32
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Windower:
         self._hop = round(spec.hop_s * spec.rate_hz)
         self._minimum = round(spec.minimum_s * spec.rate_hz)
         self._signal: Signal32 = np.empty(0, dtype=np.float32)
-        self._filled: Bools = np.empty(0, dtype=bool)
+        self._bridges: list[tuple[int, int]] = []  # conditioned samples that bridge gaps, from and to
         self._base = 0  # conditioned sample at the buffer's start
         self._next = 0  # where the next full window begins
         self._early = self._minimum  # length at which the next provisional window is due
@@ -63,10 +63,13 @@ class Windower:
         early = self._next == 0 and self._early < self._length
         return self._early if early else self._next + self._length
 
-    def push(self, signal: Signal32, filled: Bools) -> list[Window]:
-        """Take conditioned signal and its bridged positions, both shape (n,)."""
+    def bridge(self, begin: int, end: int) -> None:
+        """Of the samples still to come, those from ``begin`` of the stretch to before ``end`` bridge a gap."""
+        self._bridges.append((begin, end))
+
+    def push(self, signal: Signal32) -> list[Window]:
+        """Take conditioned signal, shape (n,)."""
         self._signal = np.concatenate((self._signal, signal))
-        self._filled = np.concatenate((self._filled, filled))
         total = self._base + self._signal.size
         out: list[Window] = []
         while self._next == 0 and self._early < self._length and total >= self._early:
@@ -77,8 +80,10 @@ class Windower:
             self._next += self._hop
         # One hop before the next window stays, for a last window that ends with the stretch.
         drop = max(0, self._next - self._hop - self._base)
-        self._signal, self._filled = self._signal[drop:], self._filled[drop:]
+        self._signal = self._signal[drop:]
         self._base += drop
+        if self._bridges:
+            self._bridges = [bridge for bridge in self._bridges if bridge[1] > self._base]
         return out
 
     def finish(self) -> list[Window]:
@@ -93,6 +98,7 @@ class Windower:
     def _window(self, begin: int, n: int, *, provisional: bool) -> Window:
         ratio = self._rate_in / self._spec.rate_hz
         inside = slice(begin - self._base, begin - self._base + n)
+        bridged = sum(max(0, min(end, begin + n) - max(start, begin)) for start, end in self._bridges)
         return Window(
             first=self._first + round(begin * ratio),
             last=self._first + round((begin + n) * ratio),
@@ -100,6 +106,6 @@ class Windower:
             seconds=n / self._spec.rate_hz,
             signal=self._signal[inside].copy(),
             rate_hz=self._spec.rate_hz,
-            filled=float(self._filled[inside].mean()),
+            filled=bridged / n,
             provisional=provisional,
         )

@@ -16,10 +16,9 @@ SPEC = {"version": 1, "rate_hz": 100.0, "highpass_hz": 0.5, "lowpass_hz": 40.0}
 
 def condition(values: np.ndarray, rate: float, chunk: int | None = None, spec=SPEC) -> np.ndarray:
     chain = Conditioner(spec, rate)
-    filled = np.zeros(values.size, dtype=bool)
     step = chunk or values.size
-    parts = [chain.push(values[i : i + step], filled[i : i + step])[0] for i in range(0, values.size, step)]
-    return np.concatenate([*parts, chain.finish()[0]])
+    parts = [chain.push(values[i : i + step]) for i in range(0, values.size, step)]
+    return np.concatenate([*parts, chain.finish()])
 
 
 @pytest.mark.parametrize("rate", [100.0, 125.0, 193.7, 250.0, 300.0, 360.0, 500.0, 1000.0])
@@ -84,18 +83,30 @@ def test_constant_offset_vanishes() -> None:
     assert np.abs(condition(np.full(2000, 8e6), 250.0)).max() == 0.0
 
 
-def test_filled_mask_follows_position() -> None:
-    chain = Conditioner(SPEC, 250.0)
-    filled = np.zeros(5000, dtype=bool)
-    filled[2500:2600] = True
-    parts = [chain.push(np.zeros(5000), filled), chain.finish()]
-    mask = np.concatenate([p[1] for p in parts])
-    assert np.flatnonzero(mask).tolist() == list(range(1000, 1040))
+@pytest.mark.parametrize("rate", [250.0, 193.7, 360.0])
+def test_a_position_is_that_of_the_next_output_sample(rate: float) -> None:
+    chain, ratio = Conditioner(SPEC, rate), Fraction(rate / 100.0).limit_denominator(2000)
+    for k in (0, 1, 2, 2500, 2600, 99_999):
+        position = chain.position(k)
+        assert (position - 1) * ratio < k <= position * ratio
+
+
+@pytest.mark.parametrize("spec", [SPEC, {**SPEC, "version": 2, "rate_hz": 200.0, "highpass_hz": 10.0}])
+def test_what_is_not_waited_for_comes_later_and_is_the_same(spec: dict[str, object]) -> None:
+    values = np.random.default_rng(0).normal(0, 1, 2500)
+    chain, parts = Conditioner(spec, 250.0), []
+    for i in range(0, 2500, 25):
+        chain.wait(i // 500 * 400)
+        parts.append(chain.push(values[i : i + 25]))
+        came = sum(part.size for part in parts)
+        assert came == 0 or i + 25 >= chain.needed(i // 500 * 400)
+    parts.append(chain.finish())
+    np.testing.assert_array_equal(np.concatenate(parts), condition(values, 250.0, spec=spec))
 
 
 def test_empty_and_single_sample() -> None:
     chain = Conditioner(SPEC, 250.0)
-    assert chain.finish()[0].size == 0
+    assert chain.finish().size == 0
     assert condition(np.array([5.0]), 250.0).tolist() == [0.0]
 
 

@@ -45,7 +45,8 @@ def joined(out: list) -> tuple[np.ndarray, np.ndarray, list]:  # type: ignore[ty
     rest = [m for m in out if not isinstance(m, Piece)]
     if not pieces:
         return np.empty(0), np.empty(0, dtype=bool), rest
-    return np.concatenate([p.values for p in pieces]), np.concatenate([p.filled for p in pieces]), rest
+    marks = [np.arange(p.values.size) < p.bridged for p in pieces]
+    return np.concatenate([p.values for p in pieces]), np.concatenate(marks), rest
 
 
 def test_plain_signal_is_one_stretch_in_millivolt() -> None:
@@ -174,5 +175,5 @@ def test_every_sample_is_told_of_exactly_once(seed: int) -> None:
         if isinstance(message, Gap):
             covered[message.first : message.first + message.n] += 1
         elif isinstance(message, Piece):
-            covered[message.first : message.first + message.values.size] += ~message.filled
+            covered[message.first + message.bridged : message.first + message.values.size] += 1
     assert (covered == 1).all()

@@ -163,7 +163,7 @@ def beats_of_mitdb(data_dir: Path, folder: Path, name: str) -> tuple[np.ndarray,
     beat = np.isin(marks.symbol, list("NLRejAaJSVFQ/f"))
     times, kinds = marks.sample[beat] / 360, np.array(marks.symbol)[beat]
     chain = Conditioner({"version": 1, "rate_hz": RATE, "highpass_hz": 0.5, "lowpass_hz": 40.0}, 360.0)
-    signal = np.concatenate((chain.push(values, np.zeros(values.size, dtype=bool))[0], chain.finish()[0]))
+    signal = np.concatenate((chain.push(values), chain.finish()))
     found = np.zeros(times.size, dtype=bool)
     for start in range(0, 1800, 30):
         first, last = np.searchsorted(times, [start, start + 30])

@@ -125,11 +125,11 @@ def test_the_frontend_says_hum_and_gives_it_as_a_reason(mains: float) -> None:
 
 def found(signal: np.ndarray, rate: float) -> float | None:
     """The first 30 s of a raw recording."""
-    piece, bridged = signal[: round(30 * rate)], np.zeros(min(signal.size, round(30 * rate)), bool)
+    piece = signal[: round(30 * rate)]
     band, shape = Conditioner(rpeaks.BAND, rate), Conditioner(SPEC, rate)
     detector = rpeaks.RPeakDetector(0, 0.0, rate)
-    beats = detector.push(band.push(piece, bridged)[0]) + detector.push(band.finish()[0]) + detector.finish()
-    conditioned = np.concatenate([shape.push(piece, bridged)[0], shape.finish()[0]])
+    beats = detector.push(band.push(piece)) + detector.push(band.finish()) + detector.finish()
+    conditioned = np.concatenate([shape.push(piece), shape.finish()])
     n = conditioned.size
     whole = Window(0, n, 0.0, n / RATE, conditioned, RATE, 0.0, False)
     return vote(whole, np.array([b.time_s for b in beats if b.time_s < n / RATE]))

@@ -23,7 +23,7 @@ RNG_SEED = 20
 
 def conditioned(raw: np.ndarray, rate_in: float) -> np.ndarray:
     chain = Conditioner(SPEC, rate_in)
-    parts = [chain.push(raw, np.zeros(raw.size, dtype=bool))[0], chain.finish()[0]]
+    parts = [chain.push(raw), chain.finish()]
     return np.concatenate(parts)[: int(30 * RATE)]
 
 

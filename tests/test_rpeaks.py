@@ -34,7 +34,7 @@ def regular(seconds: float, rr: float = 0.8) -> list[float]:
 
 def banded(values: np.ndarray, rate: float) -> np.ndarray:
     chain = Conditioner(BAND, rate)
-    return np.concatenate((chain.push(values, np.zeros(values.size, dtype=bool))[0], chain.finish()[0]))
+    return np.concatenate((chain.push(values), chain.finish()))
 
 
 def detect(
@@ -196,11 +196,28 @@ def test_half_a_second_from_electrode_to_beat(rate: float) -> None:
     late = []
     for first in range(0, raw.size, frame):
         part = raw[first : first + frame]
-        for beat in detector.push(chain.push(part, np.zeros(part.size, dtype=bool))[0]):
+        for beat in detector.push(chain.push(part)):
             if beat.time_s > 4.0:
                 late.append((first + part.size - beat.sample) / rate)
+        chain.wait(detector.due)
     assert len(late) >= 100
     assert np.percentile(late, 97) <= 0.5
+
+
+@pytest.mark.parametrize("rr_s", [0.26, 0.33, 0.8])
+def test_signal_that_waits_until_due_gives_the_same_beats(rr_s: float) -> None:
+    """However early the next one is: nothing is told before it was said to be due, or later."""
+    times = [t for start in np.arange(1.0, 60.0, 2.0) for t in (start, start + rr_s)]
+    signal = banded(ecg(times, 62.0), 250.0)
+    whole = RPeakDetector(0, 0.0, 200.0).push_timed(signal)
+    detector, told, came = RPeakDetector(0, 0.0, 200.0), [], 0
+    for k in range(1, signal.size + 1):
+        if k >= detector.due:
+            fresh, came = detector.push_timed(signal[came:k]), k
+            assert all(n == k for n, _ in fresh)
+            told += fresh
+    assert told == whole
+    assert len(whole) > 50
 
 
 def noisy(times: list[float], seconds: float, amount: float) -> np.ndarray:

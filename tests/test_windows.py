@@ -17,7 +17,7 @@ def cut(seconds: float, chunk: int = 10_000):
     out = []
     for i in range(0, n, chunk):
         piece = signal[i : i + chunk]
-        out += windower.push(piece, np.zeros(piece.size, dtype=bool))
+        out += windower.push(piece)
     return out + windower.finish()
 
 
@@ -59,10 +59,19 @@ def test_windows_carry_stream_samples() -> None:
     assert window.signal[0] == 1500.0
 
 
+def test_a_window_tells_which_share_of_it_bridges_gaps() -> None:
+    windower, shares = Windower(SPEC, 0, 0.0, 250.0), []
+    for at in range(0, 6000, 100):
+        if at == 3100:
+            windower.bridge(3110, 3140)
+        shares += [w.filled for w in windower.push(np.zeros(100, dtype=np.float32))]
+    assert shares == [0.0, 0.0, 0.0, 0.0, 0.01, 0.01, 0.01]
+
+
 def test_memory_is_bounded() -> None:
     windower = Windower(SPEC, 0, 0.0, 250.0)
     for _ in range(1000):
-        windower.push(np.zeros(1000, dtype=np.float32), np.zeros(1000, dtype=bool))
+        windower.push(np.zeros(1000, dtype=np.float32))
     assert windower._signal.size <= 4000
 
 
@@ -70,6 +79,6 @@ def test_what_is_due_comes_with_the_sample_that_was_told() -> None:
     windower, came = Windower(SPEC, first=0, time_s=0.0, rate_in_hz=250.0), 0
     for n in range(1, 6001):
         due = windower.due
-        came += len(windower.push(np.zeros(1, dtype=np.float32), np.zeros(1, dtype=bool)))
+        came += len(windower.push(np.zeros(1, dtype=np.float32)))
         assert (windower.due > due) == (n == due)
     assert came == 7

@@ -76,8 +76,7 @@ def inner_split(
 def condition(signal: Floats, rate_hz: float, spec: dict[str, object]) -> Signal32:
     """One whole record through the device's conditioning chain."""
     chain = Conditioner(spec, rate_hz)
-    filled = np.zeros(signal.size, dtype=bool)
-    return np.concatenate((chain.push(signal, filled)[0], chain.finish()[0]))
+    return np.concatenate((chain.push(signal), chain.finish()))
 
 
 def context_of(signal: Floats, rate_hz: float, model_rate_hz: float, person: Person) -> Context:
@@ -137,7 +136,7 @@ def tensors(
 def record_windows(signal: Signal32, spec: WindowSpec) -> list[Window]:
     """The windows, before normalisation, that ``classify`` would score for one record."""
     windower = Windower(spec, 0, 0.0, spec.rate_hz)
-    windows = windower.push(signal, np.zeros(signal.size, dtype=bool)) + windower.finish()
+    windows = windower.push(signal) + windower.finish()
     return [w for w in windows if not w.provisional]
 
 

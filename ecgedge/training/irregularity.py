@@ -79,7 +79,7 @@ def cinc_rows(root: Path, names: list[str], recipe: Recipe) -> Rows:
         times = np.array([beat.time_s for beat in beats])
         signal = condition(record.lead(), record.rate_hz, recipe.preprocessing)
         windower = Windower(spec, 0, 0.0, spec.rate_hz)
-        for window in windower.push(signal, np.zeros(signal.size, dtype=bool)) + windower.finish():
+        for window in windower.push(signal) + windower.finish():
             first, last = np.searchsorted(times, [window.time_s, window.time_s + window.seconds])
             inside = times[first:last]
             figures = None if window.provisional else _features(inside, morphology.odd_beats(window, inside))
