@@ -35,7 +35,8 @@ def measure(names: Sequence[str], seconds: float) -> report.Json:
     patient = SimulatedPatient(0, seconds)
     rate_hz = patient.board.rate_hz
     assert rate_hz is not None
-    reader, pipeline = make_reader("frames"), Pipeline(open_models(names))
+    reader = make_reader("frames")
+    pipeline = Pipeline(open_models(names), wire=lambda: reader.counters)
     waited, computed, used = [], [], []
     reached_s = 0.0
     for number, frame in enumerate(frames_of(patient, READ_S)):
@@ -44,7 +45,7 @@ def measure(names: Sequence[str], seconds: float) -> report.Json:
         for item in reader.push(Chunk(frame, number * READ_S)):
             if isinstance(item, SampleBlock):
                 reached_s = (item.first + item.n) / rate_hz
-            messages += pipeline.push(item, reader.counters)
+            messages += pipeline.push(item)
         taken_s, taken_cpu_s = time.perf_counter() - begin_s, time.process_time() - begin_cpu_s
         for message in messages:
             if isinstance(message, Verdict) and not message.scores.provisional:

@@ -47,11 +47,12 @@ def chunks(seconds: float) -> list[Chunk]:
 
 def play(read: list[Chunk], models: tuple[Classifier, ...]) -> int:
     """The stream, without a port and without a sink; how many messages it gave."""
-    reader, pipeline, n = make_reader("frames"), Pipeline(models), 0
+    reader, n = make_reader("frames"), 0
+    pipeline = Pipeline(models, wire=lambda: reader.counters)
     for chunk in read:
         for item in reader.push(chunk):
-            n += len(pipeline.push(item, reader.counters))
-    return n + len(pipeline.finish(reader.counters))
+            n += len(pipeline.push(item))
+    return n + len(pipeline.finish())
 
 
 def module(function: tuple[str, int, str]) -> str | None:

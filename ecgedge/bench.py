@@ -173,7 +173,7 @@ def stream_cost(
 def _play(classifiers: Sequence[Classifier], frames: Sequence[bytes], at_once: int) -> Json:
     """Wall and processor seconds for all frames, ``at_once`` of them in one read."""
     reader = make_reader("frames")
-    pipeline = Pipeline(tuple(classifiers))
+    pipeline = Pipeline(tuple(classifiers), wire=lambda: reader.counters)
     chunks = [
         Chunk(b"".join(frames[k : k + at_once]), (k + at_once) * FRAME_S)
         for k in range(0, len(frames), at_once)
@@ -182,10 +182,10 @@ def _play(classifiers: Sequence[Classifier], frames: Sequence[bytes], at_once: i
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     for chunk in chunks:
         for item in reader.push(chunk):
-            pipeline.push(item, reader.counters)
+            pipeline.push(item)
     for item in reader.finish():
-        pipeline.push(item, reader.counters)
-    pipeline.finish(reader.counters)
+        pipeline.push(item)
+    pipeline.finish()
     return {
         "wall_s": time.perf_counter() - wall_s,
         "cpu_s": time.process_time() - cpu_s,

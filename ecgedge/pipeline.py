@@ -33,6 +33,8 @@ from ecgedge.messages import (
 from ecgedge.rhythm import BRIDGE_S
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ecgedge.classifier import Classifier
     from ecgedge.frontend import Out, Timed
 
@@ -52,6 +54,7 @@ class Pipeline:
     samples : give out the SampleBlocks too, as the clock numbered them (for a recorder)
     person : whose heart it is, for models that ask for age and sex
     attention : tell what a model of APC windows looked at, too
+    wire : gives what a decoder has read and dropped so far, for the statuses
 
     Raises
     ------
@@ -69,8 +72,10 @@ class Pipeline:
         samples: bool = False,
         person: Person = UNKNOWN,
         attention: bool = False,
+        wire: Callable[[], Counters] = Counters,
     ) -> None:
         self._clock = Clock(rate_hz)
+        self._wire = wire
         self._give_samples = samples
         self._heads = heads = Heads(classifiers, minimum_episode_s, attention)
         self._frontend = Frontend(tuple(consumer(c.bundle) for c in classifiers), lead, person)
@@ -107,9 +112,9 @@ class Pipeline:
         """One past the last stream sample so far, gaps included."""
         return self._at
 
-    def counters(self, wire: Counters | None = None) -> Counters:
-        """What was read and lost so far; ``wire`` adds the decoder's part."""
-        wire = wire or Counters()
+    def counters(self) -> Counters:
+        """What was read and lost so far."""
+        wire = self._wire()
         return Counters(
             bytes=wire.bytes,
             discarded_bytes=wire.discarded_bytes,
@@ -121,35 +126,35 @@ class Pipeline:
             leads_off=self._leads_off,
         )
 
-    def push(self, message: Board | SampleBlock | Status, wire: Counters | None = None) -> list[Message]:
+    def push(self, message: Board | SampleBlock | Status) -> list[Message]:
         """Take what a decoder or a recording gave."""
         if isinstance(message, Status):
-            return [replace(message, sample=self._at, time_s=self.time_s, counters=self.counters(wire))]
+            return [replace(message, sample=self._at, time_s=self.time_s, counters=self.counters())]
         out: list[Message] = []
         for timed in self._clock.push(message):
-            out += self._take(timed, wire)
+            out += self._take(timed)
         return out
 
-    def cut(self, wire: Counters | None = None) -> list[Message]:
+    def cut(self) -> list[Message]:
         """The connection was lost and made again; what comes next follows a gap."""
-        return [message for timed in self._clock.cut() for message in self._take(timed, wire)]
+        return [message for timed in self._clock.cut() for message in self._take(timed)]
 
-    def finish(self, wire: Counters | None = None) -> list[Message]:
+    def finish(self) -> list[Message]:
         """End of the stream: what was held back, open episodes, a last status."""
         out: list[Message] = []
         for timed in self._clock.finish():
-            out += self._take(timed, wire)
+            out += self._take(timed)
         out += self._accounts.advance(self._at, self.time_s)
         for item in self._frontend.finish():
-            out += self._tell(item, wire)
+            out += self._tell(item)
         for message in self._heads.finish():
             self._accounts.push(message)
             out.append(message)
         out += self._accounts.finish()
-        out.append(self.status("ended", wire=wire))
+        out.append(self.status("ended"))
         return out
 
-    def status(self, state: str | None = None, text: str = "", wire: Counters | None = None) -> Status:
+    def status(self, state: str | None = None, text: str = "") -> Status:
         """Where the stream stands now; without a heart rate while the latest window cannot be read."""
         verdict, mains = self._verdict, self._frontend.mains
         readable = verdict is None or verdict.readable  # else the beats are those of the noise
@@ -164,36 +169,36 @@ class Pipeline:
             quality=verdict.quality.index if verdict else None,
             mains_hz=mains.hum.seen_hz if mains.hum else None,
             mains_share=mains.share if mains.hum and mains.share else None,
-            counters=self.counters(wire),
+            counters=self.counters(),
         )
 
-    def _take(self, timed: Segment | SampleBlock | Gap, wire: Counters | None) -> list[Message]:
+    def _take(self, timed: Segment | SampleBlock | Gap) -> list[Message]:
         if isinstance(timed, SampleBlock):
-            return self._block(timed, wire)
+            return self._block(timed)
         out: list[Message] = []
         if isinstance(timed, Segment):
             before, self._segment = self._segment, timed
             out += [timed, *self._accounts.advance(timed.first, timed.time_s)]  # the last at the old rate
             if before is not None and timed.source == "measured" and timed.rate_hz != before.rate_hz:
                 text = f"samples arrive at {timed.rate_hz:g} a second from here on, not {before.rate_hz:g}"
-                out.append(self.status(text=text, wire=wire))
+                out.append(self.status(text=text))
         else:
             self._at = timed.first + timed.n
         for item in self._frontend.push(timed):
-            out += self._tell(item, wire)
+            out += self._tell(item)
         self._status_at = None
-        return out + self._second(wire) if self.time_s >= self._next_status_s else out
+        return out + self._second() if self.time_s >= self._next_status_s else out
 
-    def _block(self, block: SampleBlock, wire: Counters | None) -> list[Message]:
+    def _block(self, block: SampleBlock) -> list[Message]:
         """What the samples of a block bring about, each at the sample that made it certain."""
         out: list[Message] = [block] if self._give_samples else []
         for sample, come in self._found(block):
-            out += self._statuses(sample - 1, block, wire)
+            out += self._statuses(sample - 1, block)
             self._move(sample, block)
             for item in come():
-                out += self._tell(item, wire)
+                out += self._tell(item)
         end = block.first + block.n
-        out += self._statuses(end, block, wire)
+        out += self._statuses(end, block)
         self._move(end, block)
         return out
 
@@ -217,12 +222,12 @@ class Pipeline:
         self._electrode_off = not self._electrode_off
         return [Notice("electrode off: check the leads" if self._electrode_off else "electrode back on")]
 
-    def _statuses(self, last: int, block: SampleBlock, wire: Counters | None) -> list[Message]:
+    def _statuses(self, last: int, block: SampleBlock) -> list[Message]:
         """One for each second of the stream that is complete by a sample."""
         out: list[Message] = []
         while (sample := self._due()) <= last:
             self._move(sample, block)
-            out += self._second(wire)
+            out += self._second()
         return out
 
     def _due(self) -> int:
@@ -236,11 +241,11 @@ class Pipeline:
             self._status_at = sample
         return self._status_at
 
-    def _second(self, wire: Counters | None) -> list[Message]:
+    def _second(self) -> list[Message]:
         """The books, and a status, at a full second of the stream."""
         time_s = self.time_s
         self._next_status_s, self._status_at = (time_s // STATUS_S + 1) * STATUS_S, None
-        return [*self._accounts.advance(self._at, time_s), self.status(wire=wire)]
+        return [*self._accounts.advance(self._at, time_s), self.status()]
 
     def _move(self, sample: int, block: SampleBlock) -> None:
         """Samples up to here were dealt with."""
@@ -249,16 +254,16 @@ class Pipeline:
         self._leads_off += n if block.leads_off else 0
         self._at = sample
 
-    def _tell(self, item: Out, wire: Counters | None) -> list[Message]:
+    def _tell(self, item: Out) -> list[Message]:
         """What follows from something that the frontend found; the books take it, too."""
-        out = self._judge(item, wire)
+        out = self._judge(item)
         for message in out:
             self._accounts.push(message)
         return out
 
-    def _judge(self, item: Out, wire: Counters | None) -> list[Message]:
+    def _judge(self, item: Out) -> list[Message]:
         if isinstance(item, Notice):
-            return [self.status(text=item.text, wire=wire)]
+            return [self.status(text=item.text)]
         if isinstance(item, Gap):
             self._gap_end = item.first + item.n
             return [item] if self._in_stretch else [item, *self._interrupt(self._gap_end)]

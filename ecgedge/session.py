@@ -170,6 +170,7 @@ class LiveStream:
             samples=options.samples,
             person=options.person,
             attention=options.attention,
+            wire=lambda: self._reader.counters,
         )
 
     def step(self) -> bool:
@@ -185,7 +186,7 @@ class LiveStream:
             self._watch_silence(chunk.arrival_s)
         self._take(self._reader.push(chunk))
         if chunk.data and (text := self._pace.push(chunk.arrival_s, self._pipeline.sample)):
-            self._write([self._pipeline.status(None, text, self._reader.counters)])
+            self._write([self._pipeline.status(None, text)])
         self._meet(chunk.arrival_s)
         return self._pipeline.time_s + self._idle_s(chunk.arrival_s) < self._until_s
 
@@ -195,7 +196,7 @@ class LiveStream:
                 # Until a board has named its leads nothing has gone through the pipeline.
                 self._pipeline = self._make_pipeline(_named_lead(item, self._lead_name))
                 self._lead_name = None
-            self._write(self._pipeline.push(item, self._reader.counters))
+            self._write(self._pipeline.push(item))
 
     def _meet(self, now_s: float) -> None:
         """Ask the board what there is to ask, and find its baud rate."""
@@ -207,13 +208,13 @@ class LiveStream:
             self._port.write(step.write)
         if step.text:
             state = "waiting" if self._reader.protocol else "unrecognised"
-            self._write([self._pipeline.status(state, step.text, self._reader.counters)])
+            self._write([self._pipeline.status(state, step.text)])
 
     def _next_chunk(self, wait_s: float) -> Chunk:
         try:
             return self._port.read(wait_s)
         except PortError as error:
-            self._write([self._pipeline.status("unplugged", error.received, self._reader.counters)])
+            self._write([self._pipeline.status("unplugged", error.received)])
             raise
 
     def _watch_port(self, now_s: float) -> None:
@@ -224,18 +225,18 @@ class LiveStream:
         if port.connections != self._connections:
             self._connections = port.connections
             self._take(self._reader.restart())
-            self._write(self._pipeline.cut(self._reader.counters))
+            self._write(self._pipeline.cut())
             self._greeting.restart()
             text = "connected again" + (f", as {port.place}" if port.place != self._place else "")
             if self._lost_s is not None:
                 text += f", after {now_s - self._lost_s:.1f} s"
             self._place, self._lost_s, self._last_byte_s, self._silent = port.place, None, now_s, False
-            self._write([self._pipeline.status("waiting", text, self._reader.counters)])
+            self._write([self._pipeline.status("waiting", text)])
         if port.trouble != self._trouble:
             self._trouble = port.trouble
             state = "waiting" if port.connected else "unplugged"
             if self._trouble:
-                self._write([self._pipeline.status(state, self._trouble, self._reader.counters)])
+                self._write([self._pipeline.status(state, self._trouble)])
 
     def _idle_s(self, now_s: float) -> float:
         """How long a live port has given nothing that can be read; short pauses count as none."""
@@ -254,7 +255,7 @@ class LiveStream:
             with suppress(PortError):
                 self._port.write(self._greeting.stop)
         self._take(self._reader.finish())
-        self._write(self._pipeline.finish(self._reader.counters))
+        self._write(self._pipeline.finish())
 
     def close(self) -> None:
         """Let go of the port."""
@@ -282,7 +283,7 @@ class LiveStream:
         ):
             self._silent = True
             text = f"nothing received for {SILENCE_S:g} s: is the board powered and sending?"
-            self._write([self._pipeline.status("silent", text, self._reader.counters)])
+            self._write([self._pipeline.status("silent", text)])
 
     def _write(self, messages: Iterable[Message]) -> None:
         for message in messages:

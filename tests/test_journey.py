@@ -78,14 +78,15 @@ def patient() -> tuple[np.ndarray, bytes]:
 
 def told(frames: bytes, cuts: list[int]) -> list[Message]:
     """All messages of a stream whose bytes arrive in pieces that end at ``cuts`` and at the end."""
-    reader, pipeline = make_reader("frames"), Pipeline(open_models(MODELS))
+    reader = make_reader("frames")
+    pipeline = Pipeline(open_models(MODELS), wire=lambda: reader.counters)
     out: list[Message] = []
     for begin, end in pairwise([0, *cuts, len(frames)]):
         for item in reader.push(Chunk(frames[begin:end], end / 900)):
-            out += pipeline.push(item, reader.counters)
+            out += pipeline.push(item)
     for item in reader.finish():
-        out += pipeline.push(item, reader.counters)
-    return out + pipeline.finish(reader.counters)
+        out += pipeline.push(item)
+    return out + pipeline.finish()
 
 
 def through_reader(frames: bytes, chunk: int) -> list[Message]:
@@ -256,7 +257,8 @@ def test_mitdb_through_a_pty(data_dir: Path, tmp_path: Path, name: str) -> None:
 
 
 def test_a_board_that_prints_half_as_often_keeps_its_heart_rate() -> None:
-    reader, pipeline = make_reader("text"), Pipeline(())
+    reader = make_reader("text")
+    pipeline = Pipeline((), wire=lambda: reader.counters)
     out: list[Message] = []
     end_s, bpm = 0.0, {}
     for rate_hz in (250.0, 125.0):
@@ -267,7 +269,7 @@ def test_a_board_that_prints_half_as_often_keeps_its_heart_rate() -> None:
             end_s += 0.04
             lines = "".join(f"{count}\n" for count in counts[first : first + n])
             for item in reader.push(Chunk(lines.encode(), end_s)):
-                out += pipeline.push(item, reader.counters)
+                out += pipeline.push(item)
         statuses = [m for m in out if isinstance(m, Status) and m.heart_rate_bpm is not None]
         bpm[rate_hz] = [status.heart_rate_bpm for status in statuses[-20:]]
     assert np.ptp(bpm[125.0]) < 8

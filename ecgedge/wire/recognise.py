@@ -96,6 +96,7 @@ class Reader:
         self._start_s: float | None = None
         self._recent = b""
         self._marks: deque[_Mark] = deque()
+        self._look_s = 0.0  # once the protocol is known, its counters are looked at four times a second
         self._said_s: float | None = None
         self._reason = ""  # what a decoder itself has said of bytes that it cannot use
         self._rivals: tuple[str, ...] = ()
@@ -138,24 +139,28 @@ class Reader:
             if not chunk.data:
                 return []
             self._start_s = chunk.arrival_s
-        self._mark(chunk.arrival_s)
+        known, now = self.protocol is not None, chunk.arrival_s
+        look = not known or now >= self._look_s
+        if look:
+            self._mark(now)
+            self._look_s = now + _MARK_EVERY_S
         self._recent = (self._recent + chunk.data[-EXCERPT:])[-EXCERPT:]
-        out: list[Out] = []
-        known = self.protocol is not None
         self._counted = None
+        out: list[Out] = []
         if not self._sure:
             used = self._try(chunk, out)
-            chunk = Chunk(chunk.data[used:], chunk.arrival_s)
+            chunk = Chunk(chunk.data[used:], now)
         if self._sure:
             self._total += len(chunk.data)
             out += self._trying[0].decoder.push(chunk)
         for message in out:
             if isinstance(message, Status) and message.state == "unrecognised":
-                self._said_s, self._reason = chunk.arrival_s, message.text
+                self._said_s, self._reason = now, message.text
         if not known and self.protocol is not None:
             self._marks.clear()  # what was dropped on the way here is no reason to complain
-            self._mark(chunk.arrival_s)
-        self._judge(chunk.arrival_s, self._start_s, out)
+            self._mark(now)
+        if look:
+            self._judge(now, self._start_s, out)
         return out
 
     def finish(self) -> list[Out]:
