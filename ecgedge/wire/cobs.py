@@ -52,6 +52,12 @@ def decode(encoded: bytes) -> bytes | None:
         return None
     out = bytearray(encoded)
     position, end = 0, len(encoded)
+    if end < _FULL:  # too short for a full block
+        while position < end:
+            code = encoded[position]
+            out[position] = 0
+            position += code
+        return bytes(out[1:]) if position == end else None
     spare = []  # codes behind full blocks: they stand for nothing
     while position < end:
         code = encoded[position]

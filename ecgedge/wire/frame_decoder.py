@@ -13,6 +13,9 @@ from ecgedge.wire import cobs
 from ecgedge.wire.frames import (
     DATA,
     DATA_HEAD,
+    DATA_PLACE,
+    DATA_PLACE_AT,
+    FORM,
     HELLO,
     HELLO_HEAD,
     MAX_BODY,
@@ -132,6 +135,8 @@ class FrameDecoder:
         self._announced = False  # by a hello that said "streaming"
         self._position = Unwrapper()
         self._run: _Run | None = None
+        self._like = b"", 0  # form and length of the last data frame that was sound
+        self._n, self._form = 0, (0, 0, 0)  # the same read
         self._expected: int | None = None  # index after the last frame
         self._waiting = _Waiting()
         self._start_s: float | None = None
@@ -206,6 +211,7 @@ class FrameDecoder:
         )
         if hello.board != before or restarted:  # what says nothing new parts nothing
             self._end_run(out)
+            self._like = b"", 0
         self._board = hello.board
         if before is None:
             out.append(hello.board)
@@ -222,21 +228,30 @@ class FrameDecoder:
             position.announce(hello.next_index)
             self._announced = hello.streaming
 
-    def _data(self, content: bytes, now: float, out: list[Board | SampleBlock | Status]) -> bool:
+    def _is_sound(self, content: bytes) -> bool:
+        """Whether a data frame's form and length can be; they are remembered then, for those that follow."""
         if len(content) < DATA_HEAD.size:
             return False
-        _, _, index, device_us, n, leads, width, off = DATA_HEAD.unpack_from(content)
+        _, _, _, _, n, leads, width, off = DATA_HEAD.unpack_from(content)
         if n == 0 or not 1 <= leads <= MAX_LEADS or width not in (2, 3) or off >> leads:
             return False
         if len(content) != DATA_HEAD.size + n * leads * width:
             return False
         if self._board is not None and leads != self._board.leads:
             return False
+        self._like, self._n, self._form = (content[FORM], len(content)), n, (leads, width, off)
+        return True
+
+    def _data(self, content: bytes, now: float, out: list[Board | SampleBlock | Status]) -> bool:
+        if (content[FORM], len(content)) != self._like and not self._is_sound(content):
+            return False
+        index, device_us = DATA_PLACE.unpack_from(content, DATA_PLACE_AT)
+        n, form = self._n, self._form
         rate = None if self._board is None else self._board.rate_hz
         if self._position.next_index is None:
             self._tell_missed(index, now, out)
         first, time_us = self._position.data(index, device_us, n, rate)
-        run, form, packed = self._run, (leads, width, off), content[DATA_HEAD.size :]
+        run, packed = self._run, content[DATA_HEAD.size :]
         # The first frame after a loss or restart stays alone: how long a board was away is reckoned from its
         # length, which must not depend on what else came in the same read.
         anew, self._expected = first != self._expected, first + n

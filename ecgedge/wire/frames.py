@@ -33,6 +33,10 @@ ASK_HELLO, ASK_START, ASK_STOP, ASK_RATE = 0x81, 0x82, 0x83, 0x84
 
 HELLO_HEAD = struct.Struct("<BBIfBBBHIIB")
 DATA_HEAD = struct.Struct("<BBIIBBBH")
+DATA_PLACE, DATA_PLACE_AT = struct.Struct("<II"), 2
+"""Index and time in a data frame's head,"""
+FORM = slice(10, 15)
+"""and what stays the same from frame to frame: samples, leads, bytes a count, electrodes."""
 _CHECKSUM = struct.Struct("<H")
 _WORD = 0xFFFFFFFF
 

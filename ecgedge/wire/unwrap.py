@@ -64,14 +64,14 @@ class Unwrapper:
             first = raw_index if since is None else since + (raw_index - since) % _SPAN
             device_us = raw_us
         else:
-            back = self.behind(raw_index)
             ahead = (raw_index - self.next_index) % _SPAN
-            first = self.next_index + (ahead - _SPAN if back else ahead)
-            if back:
+            first = self.next_index + ahead
+            if ahead < _HALF:
+                device_us = self._time(raw_us, first - self._first, rate_hz)
+            else:
+                first -= _SPAN
                 self.went_back = True
                 device_us = raw_us
-            else:
-                device_us = self._time(raw_us, first - self._first, rate_hz)
         self._first, self._device_us = first, device_us
         self.next_index = first + n
         return first, device_us
@@ -80,6 +80,8 @@ class Unwrapper:
         ahead = (raw_us - self._device_us) % _SPAN
         if rate_hz is None:
             return self._device_us + ahead
+        hidden_us = samples * 1e6 / rate_hz - ahead
+        if hidden_us < _HALF:
+            return self._device_us + ahead
         # The whole wraps that a long pause hides are those which bring the two clocks nearest.
-        wraps = max(0, round((samples * 1e6 / rate_hz - ahead) / _SPAN))
-        return self._device_us + ahead + wraps * _SPAN
+        return self._device_us + ahead + round(hidden_us / _SPAN) * _SPAN
