@@ -29,6 +29,7 @@ import numpy as np
 
 from ecgedge.beat_figures import INTERVALS, LOCAL, TINY, USUAL_RR_S, deviation, figures, likeness, ordinary
 from ecgedge.errors import BundleError
+from ecgedge.messages import Likeness
 from ecgedge.order import upper_median
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 KINDS = ("beat-segments", "beat-deviations", "beat-intervals")
 PARTS_S = ((-0.26, -0.06), (-0.09, 0.10), (0.12, 0.38))
 """Where the P wave, the QRS and the T wave of a beat are looked for: from and to, about its R peak."""
+_P_ALIKE, _QRS_ALIKE = (INTERVALS.index(f"{wave}: correlation with the template") for wave in ("P", "QRS"))
 KEPT_S = 20.0
 """Signal is kept for so long: a beat comes at most some seconds behind it."""
 
@@ -113,6 +115,8 @@ class BeatWindow:
 
     beats: tuple[Beat, ...]
     """Those that are reported: rows 0, 1, ... of the model's output; the other rows mean nothing."""
+    likeness: tuple[Likeness, ...]
+    """Of each of them."""
     places: tuple[int, int]
     """First place of the window that holds a beat, and one past the last."""
     segments: Signal32
@@ -259,9 +263,11 @@ class BeatWindower:
         told = figures(rr, heights, stop - begin)
         told[:, -7:-1] = likeness(own, usual, template, scale, self._parts)
         intervals[inside] = told
+        alike = told[at - begin : at - begin + reported, [_P_ALIKE, _QRS_ALIKE]].tolist()
         last = self._beats[stop - 1]
         window = BeatWindow(
             beats=tuple(self._beats[at : at + reported]),
+            likeness=tuple(Likeness(*row) for row in alike),
             places=places,
             segments=segments,
             deviations=deviations,

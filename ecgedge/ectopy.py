@@ -5,10 +5,11 @@ told as an event only when every window over it has been heard, some 30 s later,
 
 * most windows over it are readable (``coverage.ground``; the window's own quality gate, see ``quality``);
 * its class has at least the probability that the bundle asks for;
-* an **APC** (class S) comes early: its RR interval is below ``EARLY`` times the usual one, the median over
-  the latest intervals between normal beats; and AF is not likely there: the mean probability of AF over
-  these windows is below ``coverage.AF_LIKELY``;
-* a **PVC** (class V) needs no more: its shape is what gives it away, in AF as well, and late ones are some.
+* an **APC** (class S) comes early, at once, in a rhythm that is regular on either side of it, and not where a
+  block of every second beat ends (``prematurity``); its QRS is the usual one of this person; and AF is not
+  likely there: the mean probability of AF over these windows is below ``coverage.AF_LIKELY``;
+* a **PVC** (class V) has a QRS that is not the usual one. Its shape is what gives it away, in AF as well, and
+  late ones are some.
 
 Beats that pass no gate break a row: noise never makes a run.
 """
@@ -17,66 +18,22 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 
 from ecgedge.coverage import JUDGED, UNREADABLE, Coverage, ground
 from ecgedge.messages import Beat, BeatClass, Ectopic, EctopicKind, EctopicRun, Verdict
-from ecgedge.order import middle
+from ecgedge.prematurity import AROUND, UNREST, EarlyRows, UsualInterval, ends_block, unrest
 
-EARLY = 0.90
-USUAL = 12
-"""So many of the latest intervals between normal beats say what is usual."""
-RECENT_S = 60.0
-"""They count for so long."""
-FEW = 3
-"""With fewer, others do."""
+USUAL_QRS = 0.92
+"""Least correlation of a QRS that is the usual one. Chosen on DS1 of the MIT-BIH Arrhythmia Database."""
 KEPT_S = 120.0
 """No class of a beat is told later than this."""
-SHORTEST_S, LONGEST_S = 0.3, 3.0
-"""Intervals beyond are flutter, or a pause, and say nothing of what is usual."""
-NORMAL, EARLY_CLASS = "N", "S"
 KINDS: dict[str, EctopicKind] = {"S": "APC", "V": "PVC"}
 """Kind of event of each class that can be one."""
 ROW = 3
 """Fewest ectopic beats of a run, bigeminy or trigeminy."""
 STEPS = {1: "run", 2: "bigeminy", 3: "trigeminy"}
 """Name of a row by how many beats it is from one ectopic beat to the next."""
-
-
-class UsualInterval:
-    """What RR interval is usual now.
-
-    The median over the latest intervals between normal beats; where there were few of late (bigeminy, a
-    rhythm of the ventricles), over those that no early beat ended, however long ago. So a run of early beats
-    never becomes what is usual.
-    """
-
-    def __init__(self) -> None:
-        self._normal: deque[tuple[float, float]] = deque(maxlen=USUAL)
-        """When each ended, and the interval."""
-        self._others: deque[float] = deque(maxlen=USUAL)
-        self._after_normal = False
-
-    def push(self, beat: Beat, label: str) -> None:
-        """Take the next beat that could be read."""
-        rr_s = beat.rr_s
-        if rr_s is not None and SHORTEST_S <= rr_s <= LONGEST_S and label != EARLY_CLASS:
-            self._others.append(rr_s)
-            if self._after_normal and label == NORMAL:
-                self._normal.append((beat.time_s, rr_s))
-        self._after_normal = label == NORMAL
-
-    def pause(self) -> None:
-        """A beat was passed over: the next interval does not follow on the one before."""
-        self._after_normal = False
-
-    def share(self, beat: Beat) -> float | None:
-        """A beat's RR interval over the usual one; None where either is unknown."""
-        known = [rr_s for at, rr_s in self._normal if at > beat.time_s - RECENT_S]
-        if len(known) < FEW:
-            known = list(self._others)
-        if beat.rr_s is None or len(known) < FEW:
-            return None
-        return beat.rr_s / middle(known)
 
 
 @dataclass(slots=True)
@@ -158,7 +115,10 @@ class Ectopy:
         self._beats: deque[BeatClass] = deque()
         self._coverage: Coverage[tuple[bool, float]] = Coverage(ground)
         self._settled_s = 0.0
+        self._past: deque[BeatClass] = deque(maxlen=AROUND + 1)
+        """The latest beats that were judged."""
         self._usual = UsualInterval()
+        self._early = EarlyRows()
         self._rows = Rows(model)
 
     def push(self, message: BeatClass | Verdict) -> list[Ectopic | EctopicRun]:
@@ -196,16 +156,28 @@ class Ectopy:
 
     def _judge(self, item: BeatClass) -> list[Ectopic | EctopicRun]:
         beat = item.beat
+        self._past.append(item)
         word = self._coverage.word(beat.time_s)
         if word in (None, UNREADABLE):
             self._usual.pause()
+            self._early.pass_over(beat)
             return list(self._rows.end())
         share = self._usual.share(beat)
         self._usual.push(beat, item.label)
+        early = self._early.push(beat, share if word == JUDGED else None)
         kind = KINDS.get(item.label) if item.probability >= self._least.get(item.label, 0.0) else None
-        if kind == "APC" and not (word == JUDGED and share is not None and share < EARLY):
+        usual_qrs = item.likeness.qrs >= USUAL_QRS
+        if kind == "PVC" and usual_qrs:
+            kind = None
+        if kind == "APC" and not (early and usual_qrs and self._means_something(item, share)):
             kind = None
         out: list[Ectopic | EctopicRun] = []
         if kind is not None:
             out.append(Ectopic(kind, item.model, beat, item.probability, share))
         return out + self._rows.push(beat, kind)
+
+    def _means_something(self, item: BeatClass, share: float | None) -> bool:
+        """Whether an early beat stands in a regular rhythm, and is not one of each two that was blocked."""
+        if share is None or ends_block(share, item.likeness.p):
+            return False
+        return max(unrest(self._past), unrest([item, *islice(self._beats, AROUND)])) < UNREST

@@ -28,6 +28,7 @@ from ecgedge.messages import (
     Beat,
     Context,
     Gap,
+    Likeness,
     Person,
     Piece,
     Quality,
@@ -91,6 +92,8 @@ class PreparedBeats:
     model: str
     beats: tuple[Beat, ...]
     """Those that the model is asked about; see ``BeatWindow``."""
+    likeness: tuple[Likeness, ...]
+    """Of each of them."""
     tensors: dict[str, Signal32]
     whole: bool
     """Whether all places of the window hold a beat."""
@@ -277,7 +280,7 @@ class _Chain:
         if isinstance(window, BeatWindow):
             tensors = beat_windows.make_inputs(consumer.inputs, window)
             whole = window.places == (0, consumer.window.beats)  # type: ignore[union-attr]
-            return [PreparedBeats(consumer.name, window.beats, tensors, whole)]
+            return [PreparedBeats(consumer.name, window.beats, window.likeness, tensors, whole)]
         return [Cut(consumer.name, window)] if consumer.bare else self._window(consumer, window)
 
     def _hum(self, hum: Hum) -> list[Out]:

@@ -118,8 +118,8 @@ class BeatHead:
         weights /= weights.sum(axis=1, keepdims=True)
         best = weights.argmax(axis=1).tolist()
         return [
-            BeatClass(self.name, beat, dict(zip(classes, row, strict=True)), classes[k])
-            for beat, row, k in zip(item.beats, weights.tolist(), best, strict=True)
+            BeatClass(self.name, beat, dict(zip(classes, row, strict=True)), classes[k], likeness)
+            for beat, row, k, likeness in zip(item.beats, weights.tolist(), best, item.likeness, strict=True)
         ]
 
     def follow(self, message: BeatClass | Verdict) -> list[Ectopic | EctopicRun]:

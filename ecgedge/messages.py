@@ -152,6 +152,15 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
+class Likeness:
+    """How like this person's ordinary beats one beat is: correlation with their median, -1 to 1."""
+
+    p: float
+    """Of the signal where the P wave is."""
+    qrs: float
+
+
+@dataclass(frozen=True, slots=True)
 class BeatClass:
     """What a model said of one heartbeat, told some beats after the beat itself."""
 
@@ -161,6 +170,7 @@ class BeatClass:
     """Probability of each class (N, S, V, F), sum 1."""
     label: str
     """The class of the highest score."""
+    likeness: Likeness
 
     @property
     def probability(self) -> float:

@@ -25,6 +25,7 @@ from ecgedge.messages import (
     EctopicRun,
     EctopyCount,
     Hrv,
+    Likeness,
     Message,
     Quality,
     SampleBlock,
@@ -45,7 +46,10 @@ def window(begin: float, readable: bool = True, af: float = 0.05, seconds: float
 
 
 def classes(story: str, rr_s: float = 0.8, early: float = 0.6, start_s: float = 1.0) -> list[BeatClass]:
-    """Beats in the letters of their classes: S and V come early, ``|`` is a gap, small letters are unsure."""
+    """Beats in the letters of their classes: S and V come early, ``|`` is a gap, small letters are unsure.
+
+    The QRS of a V is odd, and the P wave of an S.
+    """
     out: list[BeatClass] = []
     at, follows = start_s, False
     for letter in story:
@@ -58,7 +62,8 @@ def classes(story: str, rr_s: float = 0.8, early: float = 0.6, start_s: float = 
         p = 0.4 if letter.islower() else 0.9
         scores = dict.fromkeys("NSVF", (1 - p) / 3) | {label: p}
         beat = Beat(round(at * RATE), at, step if follows else None, 1.0, True)
-        out.append(BeatClass("b", beat, scores, label))
+        likeness = Likeness(0.3 if label == "S" else 0.9, 0.5 if label == "V" else 0.98)
+        out.append(BeatClass("b", beat, scores, label, likeness))
         follows = True
     return out
 
@@ -92,6 +97,13 @@ def test_an_early_supraventricular_beat_is_an_apc() -> None:
 def test_one_that_comes_in_time_is_none() -> None:
     assert told(classes("NNNNNNSNNN", early=0.95)) == []
     assert events(told(classes("NNNNNNVNNN", early=1.2))) == ["PVC@6.0"]  # its shape speaks for itself
+
+
+def test_the_qrs_of_an_apc_is_the_usual_one_and_that_of_a_pvc_is_not() -> None:
+    story = classes("NNNNNNSNNNVNNN")
+    assert events(told(story)) == ["APC@5.5", "PVC@8.4"]
+    swapped = [replace(m, likeness=Likeness(0.3, 0.98 if m.label == "V" else 0.5)) for m in story]
+    assert told(swapped) == []
 
 
 def test_an_unsure_class_is_none() -> None:

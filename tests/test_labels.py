@@ -9,7 +9,7 @@ import pytest
 import wfdb
 from test_recorder import Bench, notes, records
 
-from ecgedge.messages import Beat, BeatClass, Ectopic, EctopicRun, Episode, Message, Record
+from ecgedge.messages import Beat, BeatClass, Ectopic, EctopicRun, Episode, Likeness, Message, Record
 from ecgedge.recordings.annotations import Annotation
 from ecgedge.recordings.disk import Disk
 from ecgedge.recordings.writer import AnnotationFile
@@ -23,7 +23,7 @@ def beat(sample: int) -> Beat:
 
 
 def classed(sample: int, label: str) -> BeatClass:
-    return BeatClass("b", beat(sample), {label: 1.0}, label)
+    return BeatClass("b", beat(sample), {label: 1.0}, label, Likeness(1.0, 1.0))
 
 
 def event(kind: str, sample: int) -> Ectopic:

@@ -29,6 +29,7 @@ from ecgedge.messages import (
     Episode,
     Gap,
     Hrv,
+    Likeness,
     Message,
     Period,
     Quality,
@@ -62,6 +63,7 @@ def verdict(said: str = "sinus", **kwargs: Any) -> Verdict:
 
 BOARD = Board("demo", 250.0, 5.0, 16)
 SEGMENT = Segment(0, 0.0, 250.0, "declared", BOARD)
+ALIKE = Likeness(0.8, 0.99)
 COUNTERS = Counters(1000, 3, 40, 1, 9990, 10, 5, 25)
 SIGNAL = np.zeros(3000, np.float32)
 
@@ -87,8 +89,8 @@ EXAMPLES: dict[type, list[Message]] = {
         Beat(9, 0.036, 0.5, float("nan"), True),
     ],
     BeatClass: [
-        BeatClass("b", Beat(250, 1.0, 1.0, -0.8, True), {"N": 0.1, "S": 0.9, "V": 0.0, "F": 0.0}, "S"),
-        BeatClass("b", Beat(np.int64(9), 0.1, None, 1.0, True), {"N": np.float64(1.0)}, "N"),  # type: ignore[arg-type]
+        BeatClass("b", Beat(250, 1.0, 1.0, -0.8, True), {"N": 0.1, "S": 0.9, "V": 0.0, "F": 0.0}, "S", ALIKE),
+        BeatClass("b", Beat(np.int64(9), 0.1, None, 1.0, True), {"N": np.float64(1.0)}, "N", ALIKE),  # type: ignore[arg-type]
     ],
     Ectopic: [
         Ectopic("APC", "b", Beat(250, 1.0, 0.6, 1.0, True), 0.93, 0.71),
@@ -210,6 +212,7 @@ def test_no_message_type_escapes() -> None:
         messages.Context,
         messages.EctopyOf,
         messages.Counters,
+        messages.Likeness,
     }
     assert dataclasses_there - union == inner, "a new noun: is it a Message, or does it stay between stages?"
 
