@@ -11,6 +11,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 from ecgedge.errors import DataError
 from ecgedge.models import build
 from ecgedge.training.learner import Learner, fast
+from ecgedge.training.rounding import rounding
 
 if TYPE_CHECKING:
     from ecgedge.training.recipe import OptimiserOptions, Recipe
@@ -55,6 +56,11 @@ class WindowClassifier(Learner):
         self.loss = Loss(recipe.optimiser)
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
+    def forward(self, inputs: list[Tensor]) -> Tensor:
+        """Logits; rounded on the way as in int8, where the recipe says so."""
+        logits: Tensor = rounding(self.net, inputs) if self.recipe.rounded else self.net(*inputs)
+        return logits
+
     def on_fit_start(self) -> None:
         """Bring the teachers to where the net is, for Lightning does not."""
         for net in self._teachers:
@@ -64,7 +70,7 @@ class WindowClassifier(Learner):
         """Of crops."""
         inputs, label = batch
         inputs = [x.contiguous(memory_format=torch.channels_last) for x in inputs]
-        logits = self.net(*inputs)
+        logits = self(inputs)
         loss: Tensor = self.loss(logits, label)
         if (d := self.recipe.distillation) is not None:
             loss = (1 - d.share) * loss + d.share * self._distance(inputs, logits, d.temperature)
@@ -83,7 +89,7 @@ class WindowClassifier(Learner):
     def validation_step(self, batch: tuple[list[Tensor], Tensor, Tensor], batch_idx: int) -> None:
         """Remember the probabilities of one batch of windows."""
         inputs, label, record = batch
-        self._seen.append((self.net(*inputs).float().softmax(dim=1), label, record))
+        self._seen.append((self(inputs).float().softmax(dim=1), label, record))
 
     def on_validation_epoch_end(self) -> None:
         """Score whole records."""

@@ -29,6 +29,8 @@ LOSSES = ("weighted", "published")
 FEWEST_STEPS = 5
 """The one-cycle schedule rises in the first quarter of the run and needs two steps for it."""
 RANGES = ("min-max", "least-error")
+ROUNDED = ("efficientecg",)
+"""Architectures of which ``rounding`` knows every operator."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,8 @@ class Recipe(BaseRecipe):
     ``inputs`` describe what the net takes (see ``ecgedge.features``); left out: the signal alone. ``start``
     names a recipe trained before, with the same output folder, whose weights the net starts from. ``ranges``
     is how the exporter chooses the ranges of int8 activations: from least to greatest (``min-max``), or those
-    that round with the ``least-error``.
+    that round with the ``least-error``. ``rounded``: the net learns with the rounding of int8 (see
+    ``rounding``), best from the weights of a ``start``, at a low rate and for few epochs.
     """
 
     window: WindowOptions
@@ -160,6 +163,7 @@ class Recipe(BaseRecipe):
     inputs: list[dict[str, Any]] = field(default_factory=lambda: [{"name": "signal", "kind": "signal"}])
     start: str | None = None
     ranges: str = "min-max"
+    rounded: bool = False
 
 
 _T = TypeVar("_T")
@@ -231,6 +235,10 @@ def _check(recipe: Recipe, where: str) -> None:
         f"[optimiser] schedule = {o.schedule!r}": (o.schedule in SCHEDULES, f"one of {list(SCHEDULES)}"),
         f"[optimiser] loss = {o.loss!r}": (o.loss in LOSSES, f"one of {list(LOSSES)}"),
         f"ranges = {recipe.ranges!r}": (recipe.ranges in RANGES, f"one of {list(RANGES)}"),
+        f"rounded = true, architecture = {recipe.architecture!r}": (
+            not recipe.rounded or recipe.architecture in ROUNDED,
+            f"one of {list(ROUNDED)}, or no rounding",
+        ),
         f"[window] {w}": (
             0 < w.minimum_s < w.length_s and w.hop_s > 0,
             "0 < minimum_s < length_s, hop_s > 0",

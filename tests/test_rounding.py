@@ -1,0 +1,185 @@
+"""Learning with the rounding of int8: the steps against torch's, where they are taken against TFLite's graph,
+and whole small runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("lightning", reason="needs the extra 'train'")
+
+import lightning
+import torch
+from small_cinc import TINY_NET, recipe_text, tiny
+from torch import Tensor, nn
+
+from ecgedge.bundle import open_bundle
+from ecgedge.errors import DataError
+from ecgedge.models import build
+from ecgedge.training import checkpoint, rounding, run
+from ecgedge.training import recipe as recipes
+
+SHIPPED = "efficientecg-s"
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+ROUNDS = (*WEIGHTED, "LOGISTIC", "MUL", "MEAN", "ADD", "CONCATENATION")
+"""Operators of TFLite whose outputs have a scale of their own; PAD and REDUCE_MAX take over their input's."""
+
+
+def rounded_recipe(folder: Path, **changes: object) -> Path:
+    """A recipe that goes on from ``tiny`` with rounding."""
+    text = recipe_text(name="rounded", **changes)
+    path = folder / "rounded.toml"
+    path.write_text(
+        text.replace("\nseed = ", '\nstart = "tiny"\nrounded = true\nseed = ', 1), encoding="utf-8"
+    )
+    return path
+
+
+def tiny_net(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return build("efficientecg", TINY_NET)
+
+
+@pytest.mark.parametrize("shift", [-20.0, -1.0, 0.0, 0.7, 20.0])
+def test_activations_round_as_in_torchs_own_int8(shift: float) -> None:
+    x = torch.randn(4, 3, 1, 500, dtype=torch.double, generator=torch.Generator().manual_seed(1)) + shift
+    low, high = min(float(x.min()), 0.0), max(float(x.max()), 0.0)
+    step = (high - low) / 255
+    wanted = torch.fake_quantize_per_tensor_affine(x, step, round(-128 - low / step), -128, 127)
+    own = rounding.rounded(x)
+    inside = (x > low + step) & (x < high - step)  # the ends themselves may be cut by a part of a step
+    torch.testing.assert_close(own[inside], wanted[inside], rtol=1e-6, atol=1e-6)  # its step has 32 bits
+    assert float((own - x).abs().max()) <= step / 2 + 1e-9
+    assert own.unique().numel() <= 257
+
+
+def test_weights_round_as_in_torchs_own_int8() -> None:
+    weight = (
+        torch.randn(6, 5, 1, 7, generator=torch.Generator().manual_seed(2))
+        * torch.logspace(-3, 2, 6)[:, None, None, None]
+    )
+    step = weight.abs().amax(dim=(1, 2, 3)) / 127
+    wanted = torch.fake_quantize_per_channel_affine(weight, step, torch.zeros(6).int(), 0, -127, 127)
+    torch.testing.assert_close(rounding.rounded_weight(weight), wanted, rtol=1e-5, atol=0)
+
+
+def test_what_is_zero_throughout_stays_zero() -> None:
+    for of in (rounding.rounded, rounding.rounded_weight):
+        assert not of(torch.zeros(3, 2, 1, 4)).any()
+
+
+def test_gradients_pass_as_if_nothing_were_rounded() -> None:
+    x = torch.linspace(-2, 3, 50).requires_grad_()
+    (rounding.rounded(x) * torch.arange(50)).sum().backward()
+    torch.testing.assert_close(x.grad, torch.arange(50.0))
+
+
+def test_it_rounds_as_often_as_the_graph_that_ships(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TFLite's converter tells how many tensors of their own the same net has in int8."""
+    plan = recipes.load(SHIPPED)
+    steps: list[Tensor | float] = []
+    real = rounding.to_steps
+
+    def to_steps(x: Tensor, step: Tensor | float) -> Tensor:
+        steps.append(step)
+        return real(x, step)
+
+    monkeypatch.setattr(rounding, "to_steps", to_steps)
+    with torch.no_grad():
+        rounding.rounding(build(plan.architecture, plan.net).eval(), [torch.randn(1, 1, 1, 3000)])
+    operators = open_bundle(SHIPPED).manifest["quantisation"]["operators"]
+    weighted = sum(operators[name] for name in WEIGHTED)
+    per_channel = [step for step in steps if isinstance(step, Tensor) and step.ndim > 0]
+    assert len(per_channel) == weighted
+    assert len([step for step in steps if step is rounding.SIGMOID_STEP]) == operators["LOGISTIC"]
+    inputs = 1
+    assert len(steps) - len(per_channel) - inputs == sum(operators[name] for name in ROUNDS)
+
+
+def test_a_batch_norm_does_not_change_how_weights_round() -> None:
+    """The device has it in the weights before they are rounded, training after."""
+    torch.manual_seed(3)
+    weight, factor = torch.randn(8, 4, 1, 7), torch.rand(8, 1, 1, 1) * 5 - 2
+    joined = rounding.rounded_weight(weight * factor)
+    torch.testing.assert_close(joined, rounding.rounded_weight(weight) * factor, rtol=1e-4, atol=1e-6)
+
+
+def test_the_loss_of_a_rounded_net_falls() -> None:
+    net, generator = tiny_net().train(), torch.Generator().manual_seed(4)
+    label = torch.arange(16) % 4
+    x = torch.randn(16, 1, 1, 3000, generator=generator) * (1 + label)[:, None, None, None]
+    optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(30):
+        loss = nn.functional.cross_entropy(rounding.rounding(net, [x]), label)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+
+
+def test_a_run_with_rounding_makes_a_net_like_any_other(cinc_like: Path, tmp_path: Path) -> None:
+    run.train(str(tiny(tmp_path)), cinc_like, tmp_path)
+    plan = rounded_recipe(tmp_path)
+    made = checkpoint.load(run.train(str(plan), cinc_like, tmp_path))
+    assert made.recipe.rounded
+    assert made.net.state_dict().keys() == tiny_net().state_dict().keys()
+    plan.write_text(plan.read_text(encoding="utf-8").replace("rounded = true", "rounded = false"), "utf-8")
+    (tmp_path / "rounded" / "last.ckpt").unlink()
+    without = checkpoint.load(run.train(str(plan), cinc_like, tmp_path)).net.state_dict()
+    assert any(not torch.equal(value, without[name]) for name, value in made.net.state_dict().items())
+
+
+class Interruption(lightning.pytorch.callbacks.Callback):
+    """Ctrl-C in the middle of the second epoch."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:  # type: ignore[no-untyped-def]
+        if trainer.current_epoch == 1 and batch_idx == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_goes_on_as_if_nothing_had_been(
+    cinc_like: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [tmp_path / name for name in ("whole", "broken")]
+    for folder in folders:
+        folder.mkdir()
+        run.train(str(tiny(folder)), cinc_like, folder, threads=1)
+    real, plans = lightning.Trainer, [str(rounded_recipe(folder)) for folder in folders]
+    whole = run.train(plans[0], cinc_like, folders[0], threads=1)
+
+    def trainer(*, callbacks, **keywords):  # type: ignore[no-untyped-def]
+        return real(callbacks=[*callbacks, Interruption()], **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lightning, "Trainer", trainer)
+        with pytest.raises(KeyboardInterrupt):
+            run.train(plans[1], cinc_like, folders[1], threads=1)
+    assert not (folders[1] / "rounded.pt").exists()
+    broken = run.train(plans[1], cinc_like, folders[1], threads=1)
+    states = [checkpoint.load(path).net.state_dict() for path in (whole, broken)]
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name
+
+
+def test_a_net_with_operators_that_are_not_rounded_is_refused(tmp_path: Path) -> None:
+    text = (recipes.RECIPES / "dualnet-s.toml").read_text(encoding="utf-8")
+    path = tmp_path / "odd.toml"
+    path.write_text(text.replace("\nseed = ", "\nrounded = true\nseed = ", 1), encoding="utf-8")
+    with pytest.raises(DataError, match=r"rounded = true, architecture = 'dualnet'.*efficientecg"):
+        recipes.load(str(path))
+    path.write_text(text.replace("\nseed = ", "\nrounding = true\nseed = ", 1), encoding="utf-8")
+    with pytest.raises(DataError, match=r"keys \['rounding'\] unknown or missing"):
+        recipes.load(str(path))
+
+
+def test_a_recipe_is_without_rounding_unless_it_says_so(tmp_path: Path) -> None:
+    plan = recipes.load(str(tiny(tmp_path)))
+    assert not plan.rounded
+    assert recipes.load(str(rounded_recipe(tmp_path))) == dataclasses.replace(
+        plan, name="rounded", start="tiny", rounded=True
+    )
