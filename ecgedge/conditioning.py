@@ -165,11 +165,12 @@ class Conditioner:
         self._half_hp, self._highpass = _highpass(self.rate_hz, float(spec["highpass_hz"]), high_width)
         self._block = BLOCK if self._half_hp > SHORT else 1
         self.delay_s = self._half_in / self.rate_in_hz + (self._half_hp + self._block) / self.rate_hz
-        self._offset: float | None = None
+        self._offset = 0.0
         self._n_in = 0
         self._n_out = 0
         # Short pushes wait here until they complete a block: a block costs little more than a sample.
         self._waiting: list[Floats] = []
+        self._latest = np.zeros(1)
         self._due = self.needed(1)
         # Input kept for stage 1; before the first sample it is zero, the offset being removed.
         before = self._half_hp * self._num // self._den + self._half_in + 2 + self._num
@@ -199,11 +200,14 @@ class Conditioner:
 
         Returns what is complete and not waited for: shape (m,), float32, in the unit of the input.
         """
-        if values.size and self._offset is None:
+        if not values.size:
+            return _NOTHING
+        if not self._n_in:
             # A constant removed first keeps a large electrode offset from eating the mantissa.
             self._offset = float(values[0])
         self._n_in += values.size
-        self._waiting.append(values - (self._offset or 0.0))
+        self._latest = values
+        self._waiting.append(values)
         return _NOTHING if self._n_in < self._due else self._run()
 
     def finish(self) -> Signal32:
@@ -211,14 +215,15 @@ class Conditioner:
         if not self._n_in:
             return _NOTHING
         total = (self._n_in - 1) * self._den // self._num + 1
-        last = next((values[-1] for values in reversed(self._waiting) if values.size), self._raw[-1])
         missing = total - self._n_out
-        self._waiting.append(np.full(self.needed(total) - self._n_in, last))
+        self._waiting.append(np.full(self.needed(total) - self._n_in, self._latest[-1]))
         return self._run()[:missing]
 
     def _run(self) -> Signal32:
         """Work off what waits."""
-        self._raw = np.concatenate((self._raw, *self._waiting))
+        values = np.concatenate(self._waiting)
+        values -= self._offset
+        self._raw = np.concatenate((self._raw, values))
         self._waiting = []
         self._lowpass()
         n = max(0, self._mid.size - 2 * self._half_hp) // self._block * self._block
