@@ -94,6 +94,9 @@ class Clock:
             self._board = message
             self._new_board = True
             return out
+        if self._goes_on(message):
+            self._index = message.first + message.n
+            return self._give(message)
         if message.n == 0 and not message.indexed:
             return []
         if self._nominal() is None:
@@ -104,6 +107,12 @@ class Clock:
         if message.indexed:
             return self._numbered(message)
         return self._unnumbered(message)
+
+    def _goes_on(self, block: SampleBlock) -> bool:
+        """Whether a block follows on the one before by the sender's numbers, and nothing else is new."""
+        if block.first != self._index or not block.indexed or self._new_board or self._cut:
+            return False
+        return self._segment is not None and self._segment.source != "measured"
 
     def cut(self) -> list[Out]:
         """The connection was lost and made again: what comes next follows a gap, and may be another board.

@@ -9,7 +9,7 @@ windows and gaps does not depend on how the samples were delivered.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -115,7 +115,7 @@ class Notice:
 
 
 Out = Gap | Beat | Prepared | PreparedBeats | Cut | StretchEnd | Notice
-Timed = Iterator[tuple[int, Callable[[], Sequence[Out]]]]
+Come = tuple[int, Callable[[], Sequence[Out]]]
 """What comes out, after the stream sample (one past the last needed) that makes it certain: to be called at
 once, since a call also brings what is watched up to that sample."""
 
@@ -176,7 +176,7 @@ class _Chain:
             return BeatWindower(consumer.window, stretch.first, stretch.rate_hz)
         return Windower(consumer.window, stretch.first, stretch.time_s, stretch.rate_hz)
 
-    def push(self, values: Floats, bridged: int) -> Timed:
+    def push(self, values: Floats, bridged: int) -> list[Come]:
         """Take values, shape (n,), and how many of the first of them bridge a gap."""
         found: list[tuple[int, _Found]] = []
         if bridged:
@@ -191,8 +191,7 @@ class _Chain:
         if len(self._certain) > _MANY:
             self._certain = dict(list(self._certain.items())[-_MANY // 2 :])
         found.sort(key=itemgetter(0))
-        for at, what in found:
-            yield at, partial(self._take, what)
+        return [(at, partial(self._take, what)) for at, what in found]
 
     def _bridge(self, n: int) -> None:
         """The next samples bridge a gap."""
@@ -355,15 +354,23 @@ class Frontend:
         """Take what the clock gave."""
         return [out for _, come in self.push_timed(message) for out in come()]
 
-    def push_timed(self, message: Segment | SampleBlock | Gap) -> Timed:
+    def push_timed(self, message: Segment | SampleBlock | Gap) -> Iterable[Come]:
         """The same, in the order in which it becomes certain; to be read to its end."""
-        return self._take(self._continuity.push(message))
+        messages = self._continuity.push(message)
+        if len(messages) == 1 and isinstance(piece := messages[0], Piece) and self._is_plain(piece):
+            assert self._chain is not None
+            return self._chain.push(piece.values, 0)
+        return self._take(messages)
 
     def finish(self) -> list[Out]:
         """End of the stream."""
         return [out for _, come in self._take(self._continuity.finish()) for out in come()]
 
-    def _take(self, messages: list[Stretch | Piece | StretchEnd | Gap]) -> Timed:
+    def _is_plain(self, piece: Piece) -> bool:
+        """Whether a piece goes to the stages as it is, like nearly all."""
+        return not piece.bridged and piece.values.size <= AT_ONCE
+
+    def _take(self, messages: list[Stretch | Piece | StretchEnd | Gap]) -> Iterator[Come]:
         for message in messages:
             if isinstance(message, Stretch):
                 self._chain = _Chain(message, self._consumers, self._watches, self._person)
@@ -374,7 +381,7 @@ class Frontend:
             else:
                 yield message.first + message.n + 1, partial(tuple, (message,))
 
-    def _piece(self, piece: Piece) -> Timed:
+    def _piece(self, piece: Piece) -> Iterator[Come]:
         assert self._chain is not None
         # What bridges a gap is known with the first sample behind it.
         least = piece.first + piece.bridged + 1

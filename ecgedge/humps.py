@@ -1,8 +1,8 @@
 """Signal of the beats' band -> humps of its envelope, each a possible heartbeat.
 
 The envelope is amplitude plus slope, summed over about the length of a QRS: one hump per beat. A hump is the
-highest point within ``RULE`` samples on either side. The arithmetic is element-wise (shifted sums and maxima
-of fixed order), so that results are bit-equal however the signal was cut.
+highest point within ``RULE`` samples on either side. Every value comes by the same operations in the same
+order (differences, one dot product, shifted maxima), so that results are bit-equal however the signal was cut.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ RULE = 14
 """A hump is the highest of this many samples on either side."""
 LOOK = _SLOPE + SUM + RULE
 """Samples that must be there past a hump before it is one."""
+_ONES = np.ones(2 * SUM + 1)
 _AROUND = np.arange(2 * LOOK + 1)
 _STEEP = np.arange(-12, 13) + LOOK - _SLOPE
 
@@ -62,7 +63,7 @@ class Humps:
         if n <= 0:
             return []
         slope = np.abs(y[2 * _SLOPE :] - y[: -2 * _SLOPE])
-        envelope = _sum29(slope + np.abs(y[_SLOPE:-_SLOPE]))
+        envelope = np.correlate(slope + np.abs(y[_SLOPE:-_SLOPE]), _ONES, "valid")
         middle = envelope[RULE:-RULE]
         found = []
         for i in np.flatnonzero((middle >= _max29(envelope)) & (middle > 0)).tolist():
@@ -99,16 +100,6 @@ def _describe(
         Hump(at, height, s, ((at + i - SUM, u), (at + j - SUM, d)), piece)
         for at, height, s, i, u, j, d, piece in rows
     ]
-
-
-def _sum29(x: Floats) -> Floats:
-    """Sum of 29 consecutive values, always in the same order; shape (n - 28,)."""
-    two = x[1:] + x[:-1]
-    four = two[2:] + two[:-2]
-    eight = four[4:] + four[:-4]
-    sixteen = eight[8:] + eight[:-8]
-    n = x.size - 28
-    return np.asarray((sixteen[:n] + eight[16 : 16 + n]) + (four[24 : 24 + n] + x[28:]))
 
 
 def _max29(x: Floats) -> Floats:

@@ -33,10 +33,10 @@ from ecgedge.messages import (
 from ecgedge.rhythm import BRIDGE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ecgedge.classifier import Classifier
-    from ecgedge.frontend import Out, Timed
+    from ecgedge.frontend import Come, Out
 
 STATUS_S = 1.0
 """Seconds of stream between two statuses."""
@@ -192,7 +192,8 @@ class Pipeline:
     def _block(self, block: SampleBlock) -> list[Message]:
         """What the samples of a block bring about, each at the sample that made it certain."""
         out: list[Message] = [block] if self._give_samples else []
-        for sample, come in self._found(block):
+        electrode = block.leads_off != self._electrode_off
+        for sample, come in self._with_electrode(block) if electrode else self._frontend.push_timed(block):
             out += self._statuses(sample - 1, block)
             self._move(sample, block)
             for item in come():
@@ -202,19 +203,18 @@ class Pipeline:
         self._move(end, block)
         return out
 
-    def _found(self, block: SampleBlock) -> Timed:
-        """What the frontend finds, and when an electrode comes off or is back."""
-        at = block.first + 1
-        changes = block.leads_off != self._electrode_off
-        if changes and block.leads_off:  # before what that ends
-            changes = False
+    def _with_electrode(self, block: SampleBlock) -> Iterator[Come]:
+        """What the frontend finds in a block with which an electrode comes off or is back, and that."""
+        at, told = block.first + 1, False
+        if block.leads_off:  # before what that ends
+            told = True
             yield at, self._electrode
         for sample, come in self._frontend.push_timed(block):
-            if changes and sample > at:  # after the gap that it closes
-                changes = False
+            if not told and sample > at:  # after the gap that it closes
+                told = True
                 yield at, self._electrode
             yield sample, come
-        if changes:
+        if not told:
             yield at, self._electrode
 
     def _electrode(self) -> list[Out]:
