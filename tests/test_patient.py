@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 import numpy as np
 import pytest
 from scipy import signal
@@ -103,6 +105,25 @@ def test_qrs_complexes_stand_where_the_beats_are() -> None:
     truth = [t for t in truth if t < len(counts) - 50]
     assert len(peaks) == pytest.approx(len(truth), abs=2)
     assert all(np.min(np.abs(peaks - t)) <= 10 for t in truth)
+
+
+def test_the_t_wave_of_a_single_early_beat_comes_hardly_earlier() -> None:
+    """Bazett's rule holds for a rate that lasts; one short interval of 0.5 s would take off 70 ms."""
+    counts = np.concatenate([piece.counts for piece in SimulatedPatient(0, 600.0).pieces()])
+    beats = list(takewhile(lambda b: b.time_s < 590, SimulatedPatient(0, 600.0).beats()))
+
+    def t_peak_s(chosen: list[PatientBeat]) -> float:
+        rows = [counts[round((b.time_s + 0.15) * RATE_HZ) :][:50] for b in chosen]
+        assert len(rows) > 15
+        return 0.15 + float(np.argmax(np.mean(rows, axis=0))) / RATE_HZ
+
+    sinus = t_peak_s([b for b in beats if b.kind == "sinus" and part_at(b.time_s) == "sinus"])
+    early = t_peak_s([b for b in beats if b.kind == "apc" and part_at(b.time_s) == "apc"])
+    assert sinus == pytest.approx(0.31 * np.sqrt(60 / 72), abs=0.012)
+    assert -0.03 < early - sinus < -0.004
+    # In AF at 105 beats a minute the mean is another one after a minute.
+    af = t_peak_s([b for b in beats if b.kind == "af" and 120 < b.time_s % 300 < 170 and b.rr_s > 0.5])
+    assert af < sinus - 0.015
 
 
 def test_p_waves_go_and_fibrillatory_waves_come() -> None:

@@ -2,10 +2,12 @@
 
 The beat is a sum of Gaussians in time (after McSharry et al., "A dynamical model for generating synthetic
 electrocardiogram signals", IEEE Trans Biomed Eng 50, 2003), its T wave moving with the square root of the
-RR interval. Fibrillatory waves are a frequency-modulated saw tooth of three harmonics (after Stridh and
-Soernmo, "Spatiotemporal QRST cancellation techniques for analysis of atrial fibrillation", IEEE Trans
-Biomed Eng 48, 2001). It is a means to try and to test the program. That a model does well on it is no
-evidence of the model's accuracy: the rhythms are as clear as textbooks draw them.
+RR interval: little with that of a single beat, wholly within some minutes (Franz et al., "Cycle length
+dependence of human action potential duration in vivo", J Clin Invest 82, 1988). Fibrillatory waves are a
+frequency-modulated saw tooth of three harmonics (after Stridh and Soernmo, "Spatiotemporal QRST cancellation
+techniques for analysis of atrial fibrillation", IEEE Trans Biomed Eng 48, 2001). It is a means to try and to
+test the program. That a model does well on it is no evidence of the model's accuracy: the rhythms are as
+clear as textbooks draw them.
 """
 
 from __future__ import annotations
@@ -54,6 +56,10 @@ class PatientParameters:
     """Heights of P, Q, R, S, T in lead II of a healthy adult (proportions after McSharry 2003, table 1)."""
     waves_s: tuple[float, ...] = (-0.165, -0.030, 0.0, 0.030, 0.31)
     """Peaks relative to R at an RR interval of 1 s; T moves with the square root of RR (Bazett)."""
+    t_at_once: float = 0.25
+    """Share of the T wave's way that it goes with the interval of a beat; the rest follows the mean one."""
+    t_memory_s: float = 50.0
+    """Time constant of that mean: nine tenths of a change of rate are followed within two minutes."""
     widths_s: tuple[float, ...] = (0.024, 0.010, 0.011, 0.011, 0.052)
     """Standard deviations of the Gaussians."""
     amplitude_spread: float = 0.15
@@ -99,6 +105,8 @@ class PatientBeat:
     time_s: float
     rr_s: float
     kind: Kind
+    t_rr_s: float
+    """RR interval that its T wave keeps to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +155,11 @@ class SimulatedPatient:
         p = self._p
         rng = np.random.default_rng([self._seed, 1])
         time_s, until_apc, pause = 0.35, int(rng.integers(*p.apc_every)), 0.0
-        rr_s = 60 / p.sinus_bpm
+        rr_s = mean_s = 60 / p.sinus_bpm
         kind: Kind = "sinus"
         while True:
-            yield PatientBeat(time_s, rr_s, kind)
+            yield PatientBeat(time_s, rr_s, kind, mean_s + p.t_at_once * (rr_s - mean_s))
+            mean_s += (rr_s - mean_s) * min(1.0, rr_s / p.t_memory_s)
             part = part_at(time_s)
             if part == "af":
                 kind, pause = "af", 0.0
@@ -214,7 +223,7 @@ class SimulatedPatient:
         starts = [int((beat.time_s - _BEFORE_S) * self._rate_hz) for beat in beats]
         n = int((_BEFORE_S + _AFTER_S) * self._rate_hz)
         heights, places, widths = self._waves[:, [_KINDS.index(beat.kind) for beat in beats]]
-        places[:, 4] *= np.sqrt([min(max(beat.rr_s, 0.4), 1.2) for beat in beats])
+        places[:, 4] *= np.sqrt([min(max(beat.t_rr_s, 0.4), 1.2) for beat in beats])
         places += np.array([beat.time_s for beat in beats])[:, None]
         times = (np.array(starts)[:, None] + np.arange(n)) / self._rate_hz
         bells = times[:, None] - places[:, :, None]
