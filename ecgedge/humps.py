@@ -2,7 +2,7 @@
 
 The envelope is amplitude plus slope, summed over about the length of a QRS: one hump per beat. A hump is the
 highest point within ``RULE`` samples on either side. Every value comes by the same operations in the same
-order (differences, one dot product, shifted maxima), so that results are bit-equal however the signal was cut.
+order (differences, a dot product, shifted maxima), so that results are bit-equal however the signal was cut.
 """
 
 from __future__ import annotations
