@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ecgedge.datasets import cinc2017
 from ecgedge.training import checkpoint, metrics
-from ecgedge.training.data import WindowDataset, load_cinc2017
+from ecgedge.training.data import WindowDataset, calibration_windows, load_cinc2017
 from ecgedge.training.run import training_sets, window_logits
 from export import calibrate, device, gate, manifest
 from export.convert import convert, shipped
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ecgedge.training.data import ConditionedSet
     from ecgedge.training.recipe import Recipe
 
-CALIBRATION_WINDOWS = 512
 PARITY_WINDOWS = 64
 RANGES = {"min-max": "min and max", "least-error": "least squared error"}
 """Of a recipe, in words."""
@@ -73,20 +72,13 @@ def stacked(windows: WindowDataset, recipe: Recipe) -> gate.Windows:
     return {entry["name"]: np.concatenate([t.numpy() for t in column]) for entry, column in columns}
 
 
-def pick_calibration(fit: ConditionedSet, recipe: Recipe) -> gate.Windows:
-    """Windows of training records spread evenly over the set, one a record; none is used in the gate."""
-    step = max(1, len(fit.names) // CALIBRATION_WINDOWS)
-    chosen = fit.subset(fit.names[::step][:CALIBRATION_WINDOWS])
-    return stacked(WindowDataset(chosen, recipe), recipe)
-
-
 def export(path: Path, root: Path, out: Path) -> None:
     """Run all steps for one model; see ``export.__main__.TASKS``."""
     trained = checkpoint.load(path)
     recipe = trained.recipe
     fit, inner_records = training_sets(root, recipe)
     inner = score(trained, inner_records)
-    calibration = pick_calibration(fit, recipe)
+    calibration = stacked(calibration_windows(fit, recipe), recipe)  # none is used in the gate
     float_model, int8_model = convert(trained.net, calibration, recipe.ranges)
     facts = pass_gate(trained, inner, float_model, int8_model)
     lean = shipped(int8_model, facts, recipe.name, calibration)

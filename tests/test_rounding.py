@@ -47,13 +47,11 @@ def tiny_net(seed: int = 0) -> nn.Module:
 def test_activations_round_as_in_torchs_own_int8(shift: float) -> None:
     x = torch.randn(4, 3, 1, 500, dtype=torch.double, generator=torch.Generator().manual_seed(1)) + shift
     low, high = min(float(x.min()), 0.0), max(float(x.max()), 0.0)
+    x = torch.cat((x.flatten(), torch.tensor([-1e3, 1e3])))  # what no range foresaw
     step = (high - low) / 255
     wanted = torch.fake_quantize_per_tensor_affine(x, step, round(-128 - low / step), -128, 127)
-    own = rounding.rounded(x)
-    inside = (x > low + step) & (x < high - step)  # the ends themselves may be cut by a part of a step
-    torch.testing.assert_close(own[inside], wanted[inside], rtol=1e-6, atol=1e-6)  # its step has 32 bits
-    assert float((own - x).abs().max()) <= step / 2 + 1e-9
-    assert own.unique().numel() <= 257
+    own = rounding.rounded(x, low, high)
+    torch.testing.assert_close(own, wanted, rtol=1e-6, atol=1e-6)  # its step has 32 bits
 
 
 def test_weights_round_as_in_torchs_own_int8() -> None:
@@ -67,19 +65,20 @@ def test_weights_round_as_in_torchs_own_int8() -> None:
 
 
 def test_what_is_zero_throughout_stays_zero() -> None:
-    for of in (rounding.rounded, rounding.rounded_weight):
-        assert not of(torch.zeros(3, 2, 1, 4)).any()
+    zeros = torch.zeros(3, 2, 1, 4)
+    assert not rounding.rounded(zeros, 0.0, 0.0).any()
+    assert not rounding.rounded_weight(zeros).any()
 
 
-def test_gradients_pass_as_if_nothing_were_rounded() -> None:
+def test_gradients_pass_as_if_nothing_were_rounded_but_not_where_it_is_cut_off() -> None:
     x = torch.linspace(-2, 3, 50).requires_grad_()
-    (rounding.rounded(x) * torch.arange(50)).sum().backward()
-    torch.testing.assert_close(x.grad, torch.arange(50.0))
+    (rounding.rounded(x, -2.1, 2.5) * torch.arange(50)).sum().backward()
+    inside = x.detach() < 2.5
+    torch.testing.assert_close(x.grad, torch.where(inside, torch.arange(50.0), 0.0))
 
 
-def test_it_rounds_as_often_as_the_graph_that_ships(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TFLite's converter tells how many tensors of their own the same net has in int8."""
-    plan = recipes.load(SHIPPED)
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[Tensor | float]:
+    """The steps of all that is rounded from now on."""
     steps: list[Tensor | float] = []
     real = rounding.to_steps
 
@@ -88,15 +87,44 @@ def test_it_rounds_as_often_as_the_graph_that_ships(monkeypatch: pytest.MonkeyPa
         return real(x, step)
 
     monkeypatch.setattr(rounding, "to_steps", to_steps)
+    return steps
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_it_rounds_as_often_as_the_graph_that_ships(monkeypatch: pytest.MonkeyPatch, training: bool) -> None:
+    """TFLite's converter tells how many tensors of their own the same net has in int8."""
+    plan = recipes.load(SHIPPED)
+    net, x = build(plan.architecture, plan.net), torch.randn(2, 1, 1, 3000)
+    int8 = rounding.Int8()
+    int8.measure(net.train(training), [[x]])
+    assert net.training == training
+    steps = counted(monkeypatch)
     with torch.no_grad():
-        rounding.rounding(build(plan.architecture, plan.net).eval(), [torch.randn(1, 1, 1, 3000)])
+        int8(net, [x])
     operators = open_bundle(SHIPPED).manifest["quantisation"]["operators"]
-    weighted = sum(operators[name] for name in WEIGHTED)
-    per_channel = [step for step in steps if isinstance(step, Tensor) and step.ndim > 0]
-    assert len(per_channel) == weighted
+    per_channel = [step for step in steps if isinstance(step, Tensor)]
+    assert len(per_channel) == sum(operators[name] for name in WEIGHTED)
     assert len([step for step in steps if step is rounding.SIGMOID_STEP]) == operators["LOGISTIC"]
     inputs = 1
     assert len(steps) - len(per_channel) - inputs == sum(operators[name] for name in ROUNDS)
+
+
+def test_ranges_are_those_of_all_batches_and_hold_zero() -> None:
+    net, int8 = tiny_net().eval(), rounding.Int8()
+    batches = [[torch.full((1, 1, 1, 3000), level)] for level in (0.5, 3.0, -1.0)]
+    int8.measure(net, batches)
+    assert int8.ranges[0] == (-1.0, 3.0), "of the inputs"
+    each = []
+    for batch in batches:
+        int8.measure(net, [batch])
+        each.append(int8.ranges)
+    int8.measure(net, batches)
+    for whole, *parts in zip(int8.ranges, *each, strict=True):
+        assert whole == (min(low for low, _ in parts), max(high for _, high in parts))
+        assert whole[0] <= 0 <= whole[1]
+    with torch.no_grad():
+        (logits,) = net(batches[1][0])
+    assert int8.ranges[-1][1] >= float(logits.max())
 
 
 def test_a_batch_norm_does_not_change_how_weights_round() -> None:
@@ -111,15 +139,25 @@ def test_the_loss_of_a_rounded_net_falls() -> None:
     net, generator = tiny_net().train(), torch.Generator().manual_seed(4)
     label = torch.arange(16) % 4
     x = torch.randn(16, 1, 1, 3000, generator=generator) * (1 + label)[:, None, None, None]
-    optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3)
-    losses = []
-    for _ in range(30):
-        loss = nn.functional.cross_entropy(rounding.rounding(net, [x]), label)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+    optimiser, int8 = torch.optim.AdamW(net.parameters(), lr=3e-3), rounding.Int8()
+
+    def loss() -> Tensor:
+        return nn.functional.cross_entropy(int8(net, [x]) if int8.ranges else net(x), label)
+
+    def learn(steps: int) -> None:
+        for _ in range(steps):
+            optimiser.zero_grad()
+            loss().backward()
+            optimiser.step()
+
+    learn(30)  # in float: ranges are measured with the norms' statistics, which are none before
+    int8.measure(net, [[x]])
+    with torch.no_grad():
+        before = loss()
+    learn(10)
+    int8.measure(net, [[x]])
+    with torch.no_grad():
+        assert loss() < 0.9 * before
 
 
 def test_a_run_with_rounding_makes_a_net_like_any_other(cinc_like: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import wrap_torch_function
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,16 @@ class SqueezeExcite(nn.Module):
         return gated
 
 
+@wrap_torch_function(lambda y, share: (y,))
+def leave_out(y: Tensor, share: float) -> Tensor:
+    """Stochastic depth (Huang et al., ECCV 2016): a share of the residual branches left out at random.
+
+    Who meets torch's functions on their way (``training.rounding``) meets this as one, not its parts.
+    """
+    keep = torch.rand(y.shape[0], 1, 1, 1, device=y.device) >= share
+    return y * keep.to(y.dtype) / (1.0 - share)
+
+
 class MBConv(nn.Module):
     """Inverted bottleneck: expand, depthwise, squeeze-and-excitation, project; residual where it fits."""
 
@@ -79,9 +90,7 @@ class MBConv(nn.Module):
         if not self.residual:
             return y
         if self.training and self.drop_path > 0:
-            # Stochastic depth (Huang et al., ECCV 2016): whole residual branches left out at random.
-            keep = torch.rand(y.shape[0], 1, 1, 1, device=y.device) >= self.drop_path
-            y = y * keep.to(y.dtype) / (1.0 - self.drop_path)
+            y = leave_out(y, self.drop_path)
         return x + y
 
 

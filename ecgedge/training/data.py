@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ecgedge.training.published import Published
     from ecgedge.training.recipe import Recipe
 
+CALIBRATION_RECORDS = 512
+
 
 @dataclass
 class ConditionedSet:
@@ -213,3 +215,9 @@ class WindowDataset(Dataset[tuple[tuple[Tensor, ...], int, int]]):
 
     def __getitem__(self, index: int) -> tuple[tuple[Tensor, ...], int, int]:
         return self._rows[index]
+
+
+def calibration_windows(fit: ConditionedSet, recipe: Recipe) -> WindowDataset:
+    """Those that the ranges of int8 are measured on: of training records spread evenly over the set."""
+    step = max(1, len(fit.names) // CALIBRATION_RECORDS)
+    return WindowDataset(fit.subset(fit.names[::step][:CALIBRATION_RECORDS]), recipe)

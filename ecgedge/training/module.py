@@ -11,7 +11,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 from ecgedge.errors import DataError
 from ecgedge.models import build
 from ecgedge.training.learner import Learner, fast
-from ecgedge.training.rounding import rounding
+from ecgedge.training.rounding import Int8
 
 if TYPE_CHECKING:
     from ecgedge.training.recipe import OptimiserOptions, Recipe
@@ -48,18 +48,30 @@ class WindowClassifier(Learner):
         super().__init__(build(recipe.architecture, recipe.net), recipe, recipe.optimiser.peak_rate)
         self.earlier: dict[str, str] = {}
         """SHA-256 of the nets that the run learns or starts from, by name."""
+        self.calibration: list[list[Tensor]] = []
+        """Batches of inputs that tell the ranges of int8, where the recipe rounds."""
         # A plain list hides them from Lightning: they are neither trained nor averaged nor kept.
         self._teachers = [fast(net).eval().requires_grad_(False) for net in teachers or []]
         given = tuple(entry["name"] for entry in recipe.inputs)
         if given != self.net.inputs:
             raise DataError(f"recipe {recipe.name}: inputs {given}", f"those of the net, {self.net.inputs}")
         self.loss = Loss(recipe.optimiser)
+        self._int8 = Int8() if recipe.rounded else None
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
         """Logits; rounded on the way as in int8, where the recipe says so."""
-        logits: Tensor = rounding(self.net, inputs) if self.recipe.rounded else self.net(*inputs)
+        logits: Tensor = self._int8(self.net, inputs) if self._int8 else self.net(*inputs)
         return logits
+
+    def on_train_epoch_start(self) -> None:
+        """Measure the ranges of the weights that are there now."""
+        if self._int8:
+            self._int8.measure(self.net, ([x.to(self.device) for x in batch] for batch in self.calibration))
+
+    def on_validation_epoch_start(self) -> None:
+        """The same of the averaged weights, which Lightning validates."""
+        self.on_train_epoch_start()
 
     def on_fit_start(self) -> None:
         """Bring the teachers to where the net is, for Lightning does not."""

@@ -8,6 +8,8 @@ exported as any other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,13 +18,14 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Sequence
 
 SIGMOID_STEP = 1 / 256
 """TFLite's for every sigmoid, whatever values it takes."""
 SMALLEST_STEP = 1e-8
 """For tensors that are 0 throughout."""
 
+_Change = Callable[[Tensor], Tensor]
 _WEIGHTED = (functional.conv2d, functional.linear)
 _SIGMOID = (torch.sigmoid, Tensor.sigmoid)
 _ROUNDED = (
@@ -36,40 +39,79 @@ _ROUNDED = (
     Tensor.mean,
 )
 """What these give has a range of its own in the integer form. The greatest over time, reshaping and padding
-pass integers on as they are; dropout is not there any more."""
+pass integers on as they are; what only training has (dropout, stochastic depth) is not there any more."""
 
 
-def rounding(net: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
-    """What a net gives with inputs, weights and activations rounded as in int8."""
-    with Rounding():
-        out: Tensor = net(*map(rounded, inputs))
-    return out
-
-
-class Rounding(TorchFunctionMode):
-    """While it is entered, convolutions, linear layers and what stands between them round as int8 does.
+@dataclass
+class Int8:
+    """The arithmetic of int8 for one net.
 
     Weights have a range for each output channel, from minus to plus the greatest of it. A batch norm joins
     the convolution before it, whose output is not rounded by itself then; since it scales whole output
-    channels, it does not change how weights are rounded. Activations have one range a tensor, from the least
-    to the greatest value in the batch and with 0 in it.
+    channels, it does not change how weights are rounded. Activations have one range a tensor, as measured.
     """
+
+    ranges: list[tuple[float, float]] = field(default_factory=list)
+    """Least and greatest value of the inputs and of every activation, in the order in which they come."""
+
+    def measure(self, net: nn.Module, batches: Iterable[Sequence[Tensor]]) -> None:
+        """Take the ranges that inputs and activations have in these batches, as the exporter does."""
+        self.ranges, training = [], net.training
+        found: list[tuple[float, float]] = []
+
+        def see(x: Tensor) -> Tensor:
+            found.append((min(float(x.amin()), 0.0), max(float(x.amax()), 0.0)))
+            return x
+
+        net.eval()
+        with torch.no_grad():
+            for inputs in batches:
+                found.clear()
+                with _Meeting(weight=lambda w: w, sigmoid=torch.sigmoid, activation=see):
+                    net(*map(see, inputs))
+                before = self.ranges or found
+                self.ranges = [(min(a, c), max(b, d)) for (a, b), (c, d) in zip(before, found, strict=True)]
+        net.train(training)
+
+    def __call__(self, net: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
+        """What the net gives with inputs, weights and activations rounded."""
+        ranges = iter(self.ranges)
+
+        def activation(x: Tensor) -> Tensor:
+            return rounded(x, *next(ranges))
+
+        with _Meeting(rounded_weight, rounded_sigmoid, activation):
+            out: Tensor = net(*map(activation, inputs))
+        return out
+
+
+class _Meeting(TorchFunctionMode):
+    """Meets the functions of a net on their way, while it is entered.
+
+    Parameters
+    ----------
+    weight, activation : what becomes of weights, and of what is kept between two operators of the device
+    sigmoid : in place of torch's
+    """
+
+    def __init__(self, weight: _Change, sigmoid: _Change, activation: _Change) -> None:
+        super().__init__()
+        self._weight, self._sigmoid, self._activation = weight, sigmoid, activation
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Call ``func`` with rounded weights, and round what it gives."""
-        kwargs = kwargs or {}
+        """Call ``func``, or what stands for it on the device."""
         if func is functional.silu:  # two operators on the device
-            return rounded(args[0] * rounded_sigmoid(args[0]))
+            return self._activation(args[0] * self._sigmoid(args[0]))
         if func in _SIGMOID:
-            return rounded_sigmoid(args[0])
+            return self._sigmoid(args[0])
         if func in _WEIGHTED:
             signal, weight, bias, *rest = args
-            out = func(signal, rounded_weight(weight), bias, *rest, **kwargs)
-            return out if bias is None else rounded(out)
-        out = func(*args, **kwargs)
-        return rounded(out) if func in _ROUNDED else out
+            out = func(signal, self._weight(weight), bias, *rest)
+            return out if bias is None else self._activation(out)
+        out = func(*args, **(kwargs or {}))
+        return self._activation(out) if func in _ROUNDED else out
 
 
 class _Straight(torch.autograd.Function):
@@ -77,7 +119,7 @@ class _Straight(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, step: Tensor | float) -> Tensor:
-        return torch.round(x / step).mul_(step)
+        return (x / step).round_().mul_(step)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
@@ -90,14 +132,11 @@ def to_steps(x: Tensor, step: Tensor | float) -> Tensor:
     return out
 
 
-def rounded(x: Tensor) -> Tensor:
-    """Activations in 255 steps from their least value (or 0) to their greatest (or 0).
-
-    The zero point, a whole number of steps, does not change which multiple is nearest.
-    """
-    held = x.detach()
-    span = held.amax().clamp(min=0) - held.amin().clamp(max=0)
-    return to_steps(x, (span / 255).clamp(min=SMALLEST_STEP))
+def rounded(x: Tensor, low: float, high: float) -> Tensor:
+    """Activations in 255 steps from ``low`` to ``high`` (low <= 0 <= high), cut off beyond."""
+    step = max((high - low) / 255, SMALLEST_STEP)
+    zero = round(-128 - low / step)
+    return to_steps(x.clamp((-128 - zero) * step, (127 - zero) * step), step)
 
 
 def rounded_sigmoid(x: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from ecgedge.training.data import (
     ConditionedSet,
     CropDataset,
     WindowDataset,
+    calibration_windows,
     inner_split,
     load_cinc2017,
     window_spec,
@@ -84,7 +85,12 @@ def fit(
     module.earlier = _hashes(plan, out)
     task = Fit(folder, plan, recipes.from_table, machine, plan.optimiser.epochs, earlier=module.earlier)
     task.progress.say("reading and conditioning the records")
-    crops, inner_set = _crops_and_inner(root, plan, sets)
+    disturbance = noise.load(root, plan)
+    fit_set, inner_set = sets or training_sets(root, plan)
+    crops = _crops(plan, fit_set, disturbance)
+    if plan.rounded:
+        windows = calibration_windows(fit_set, plan)
+        module.calibration = [inputs for inputs, _, _ in DataLoader(windows, plan.optimiser.batch)]
     task.run(module, crops, DataLoader(WindowDataset(inner_set, plan), 128), of="records")
     path = out / f"{plan.name}.pt"
     if not task.first:
@@ -100,17 +106,13 @@ def fit(
     return path
 
 
-def _crops_and_inner(
-    root: Path, plan: recipes.Recipe, sets: tuple[ConditionedSet, ConditionedSet] | None
-) -> tuple[CropDataset, ConditionedSet]:
-    """What to fit on, and the inner validation records."""
-    disturbance = noise.load(root, plan)
-    fit_set, inner_set = sets or training_sets(root, plan)
+def _crops(plan: recipes.Recipe, fit_set: ConditionedSet, disturbance: noise.Noise) -> CropDataset:
+    """What to fit on."""
     window = window_spec(plan)
     if plan.published_augmentation is not None:
-        return CropDataset(fit_set, plan, Published(plan.published_augmentation, window)), inner_set
+        return CropDataset(fit_set, plan, Published(plan.published_augmentation, window))
     assert plan.augmentation is not None, "a recipe has one of the two"
-    return CropDataset(fit_set, plan, Augmenter(plan.augmentation, window, disturbance)), inner_set
+    return CropDataset(fit_set, plan, Augmenter(plan.augmentation, window, disturbance))
 
 
 def _teachers(plan: recipes.Recipe, out: Path) -> list[nn.Module]:
