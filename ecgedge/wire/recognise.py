@@ -14,6 +14,7 @@ _WINDOW_S = 3.0
 _MARK_EVERY_S = 0.25
 _REPEAT_S = 10.0
 _LEAST_BYTES = 32
+_PIECES = 32  # reads whose bytes are kept one by one
 QUANTUM = 64
 """While several protocols are tried, they are compared after every so many bytes of the stream, so that
 which one wins does not depend on how the bytes were cut."""
@@ -94,7 +95,8 @@ class Reader:
         self._trying = [_Trial(row, row.decoder(), []) for row in self._candidates]
         self._total = 0
         self._start_s: float | None = None
-        self._recent = b""
+        self._recent: list[bytes] = []
+        self._settled: Decoder | None = None  # whose protocol is known
         self._marks: deque[_Mark] = deque()
         self._look_s = 0.0  # once the protocol is known, its counters are looked at four times a second
         self._said_s: float | None = None
@@ -139,13 +141,15 @@ class Reader:
             if not chunk.data:
                 return []
             self._start_s = chunk.arrival_s
-        known, now = self.protocol is not None, chunk.arrival_s
-        look = not known or now >= self._look_s
-        if look:
-            self._mark(now)
-            self._look_s = now + _MARK_EVERY_S
-        self._recent = (self._recent + chunk.data[-EXCERPT:])[-EXCERPT:]
+        now = chunk.arrival_s
+        if self._settled is not None and now < self._look_s:
+            self._counted = None
+            self._remember(chunk.data)
+            return self._heeded(self._settled.push(chunk), now)
+        self._mark(now)
+        self._look_s = now + _MARK_EVERY_S
         self._counted = None
+        self._remember(chunk.data)
         out: list[Out] = []
         if not self._sure:
             used = self._try(chunk, out)
@@ -153,14 +157,25 @@ class Reader:
         if self._sure:
             self._total += len(chunk.data)
             out += self._trying[0].decoder.push(chunk)
+        self._heeded(out, now)
+        if self._settled is None and self.protocol is not None:
+            self._settled = self._trying[0].decoder
+            self._marks.clear()  # what was dropped on the way here is no reason to complain
+            self._mark(now)
+        self._judge(now, self._start_s, out)
+        return out
+
+    def _remember(self, data: bytes) -> None:
+        """Keep the latest bytes, for advice."""
+        self._recent.append(data[-EXCERPT:])
+        if len(self._recent) > _PIECES:
+            self._recent = [b"".join(self._recent)[-EXCERPT:]]
+
+    def _heeded(self, out: list[Out], now: float) -> list[Out]:
+        """The same, after what a decoder says there of bytes that it cannot use was noted."""
         for message in out:
             if isinstance(message, Status) and message.state == "unrecognised":
                 self._said_s, self._reason = now, message.text
-        if not known and self.protocol is not None:
-            self._marks.clear()  # what was dropped on the way here is no reason to complain
-            self._mark(now)
-        if look:
-            self._judge(now, self._start_s, out)
         return out
 
     def finish(self) -> list[Out]:
@@ -181,7 +196,7 @@ class Reader:
             return f"these bytes fit {words}. Name one of them with --protocol"
         if self.protocol is None and self._reason:
             return self._reason
-        return explain(self._recent, [trial.row for trial in self._trying], self._known)
+        return explain(b"".join(self._recent)[-EXCERPT:], [trial.row for trial in self._trying], self._known)
 
     def _try(self, chunk: Chunk, out: list[Out]) -> int:
         """Give the bytes to all candidates until one is left; how many were used."""
