@@ -66,8 +66,9 @@ class Humps:
         envelope = np.correlate(slope + np.abs(y[_SLOPE:-_SLOPE]), _ONES, "valid")
         middle = envelope[RULE:-RULE]
         found = []
-        for i in np.flatnonzero((middle >= _max29(envelope)) & (middle > 0)).tolist():
-            if self.searched + i - self._last > RULE:  # of a plateau, the first of equals rules
+        for i in (middle >= _max29(envelope)).nonzero()[0].tolist():
+            # Of a plateau, the first of equals rules; that of silence is none.
+            if self.searched + i - self._last > RULE and middle[i] > 0:
                 self._last = self.searched + i
                 found.append(i)
         humps = _describe(np.array(found), self.searched, y, slope, middle) if found else []
@@ -90,15 +91,12 @@ def _describe(
     """What is known of the humps at some places of the signal, all at once; ``base`` is its first sample."""
     around = y[places[:, None] + _AROUND]
     near = around[:, LOOK - SUM : LOOK + SUM + 1]
-    steep = slope[places[:, None] + _STEEP].max(axis=1).tolist()
-    high, low = near.max(axis=1).tolist(), near.min(axis=1).tolist()
-    up, down = near.argmax(axis=1).tolist(), near.argmin(axis=1).tolist()
-    rows = zip(
-        (places + base).tolist(), heights[places].tolist(), steep, up, high, down, low, around, strict=True
-    )
+    steep = np.maximum.reduce(slope[places[:, None] + _STEEP], axis=1)
+    up, down, each = near.argmax(axis=1), near.argmin(axis=1), np.arange(len(places))
+    figures = (places + base, heights[places], steep, up, near[each, up], down, near[each, down])
     return [
         Hump(at, height, s, ((at + i - SUM, u), (at + j - SUM, d)), piece)
-        for at, height, s, i, u, j, d, piece in rows
+        for at, height, s, i, u, j, d, piece in zip(*(f.tolist() for f in figures), around, strict=True)
     ]
 
 
