@@ -166,6 +166,9 @@ def test_a_run_with_rounding_makes_a_net_like_any_other(cinc_like: Path, tmp_pat
     made = checkpoint.load(run.train(str(plan), cinc_like, tmp_path))
     assert made.recipe.rounded
     assert made.net.state_dict().keys() == tiny_net().state_dict().keys()
+    kept = torch.load(tmp_path / "rounded" / "last.ckpt", weights_only=False)["state_dict"]
+    for name, value in made.net.state_dict().items():
+        assert torch.equal(value, kept[f"net.{name}"]), f"{name}: measured again without rounding"
     plan.write_text(plan.read_text(encoding="utf-8").replace("rounded = true", "rounded = false"), "utf-8")
     (tmp_path / "rounded" / "last.ckpt").unlink()
     without = checkpoint.load(run.train(str(plan), cinc_like, tmp_path)).net.state_dict()

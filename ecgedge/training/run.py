@@ -96,8 +96,9 @@ def fit(
     if not task.first:
         return path
     task.progress.say("measuring the norms' statistics and scoring")
-    net = module.net
-    settle_norms(net, (inputs for inputs, _ in task.after(crops)), plan.seed)
+    net = module.net.eval()
+    if not plan.rounded:  # what the norms saw while rounding, and its shift with it, is what int8 needs
+        settle_norms(net, (inputs for inputs, _ in task.after(crops)), plan.seed)
     figures = score(net, inner_set, plan)
     checkpoint.save(path, net.state_dict(), plan, figures)
     task.progress.say(
