@@ -24,6 +24,7 @@ DUALNET = [name for name in RECIPES if name.startswith("dualnet")]
 PARAMETERS = {
     "efficientecg-xs": 46_605,
     "efficientecg-s": 248_344,
+    "efficientecg-s-float": 248_344,
     "efficientecg-s-plain": 248_344,
     "efficientecg-m": 710_692,
 }
