@@ -221,11 +221,12 @@ class Conditioner:
 
     def _run(self) -> Signal32:
         """Work off what waits."""
-        values = np.concatenate(self._waiting)
-        values -= self._offset
-        self._raw = np.concatenate((self._raw, values))
+        before = self._raw.size
+        raw = np.concatenate((self._raw, *self._waiting, self._beyond))
+        self._raw = raw[: -self._beyond.size]
+        self._raw[before:] -= self._offset
         self._waiting = []
-        self._lowpass()
+        self._lowpass(raw)
         n = max(0, self._mid.size - 2 * self._half_hp) // self._block * self._block
         if not n:
             return _NOTHING
@@ -240,8 +241,8 @@ class Conditioner:
         self._due = self.needed(self._n_out + 1)
         return np.asarray(signal, dtype=np.float32)
 
-    def _lowpass(self) -> None:
-        """Stage 1: every output sample that the input reaches."""
+    def _lowpass(self, raw: Floats) -> None:
+        """Stage 1: every output sample that the input reaches; ``raw`` is the input and zeros beyond."""
         num, den = self._num, self._den
         last = self._raw_first + self._raw.size - self._half_in - 2  # the highest position within reach
         stop = ((last + 1) * den - 1) // num + 1
@@ -251,7 +252,6 @@ class Conditioner:
         width = self._taps.shape[1]
         if den <= _FEW_PHASES:
             first = self._mid_next // den
-            raw = np.concatenate((self._raw, self._beyond))
             rows = _rows(
                 raw, first * num - self._half_in - self._raw_first, num, (-(-stop // den) - first, width)
             )

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ecgedge.messages import Floats
+    from ecgedge.messages import Floats, Signal32
 
 # Samples of 5 ms.
 _SLOPE = 2  # slope: difference over twice this
@@ -53,8 +53,8 @@ class Humps:
         self._first = -RULE  # place of the first value kept of the envelope
         self._last = -LOOK
 
-    def push(self, signal: Floats, keep: int | None) -> list[Hump]:
-        """Take signal, shape (n,), float64; return the humps that are certain.
+    def push(self, signal: Signal32 | Floats, keep: int | None) -> list[Hump]:
+        """Take signal, shape (n,), float32 or float64; return the humps that are certain.
 
         ``keep`` is the earliest hump of former pushes that ``ahead`` will be asked for.
         """
@@ -62,7 +62,8 @@ class Humps:
         n = y.size - 2 * LOOK  # so many more samples can be searched
         if n <= 0:
             return []
-        slope = np.abs(y[2 * _SLOPE :] - y[: -2 * _SLOPE])
+        slope = y[2 * _SLOPE :] - y[: -2 * _SLOPE]
+        np.abs(slope, out=slope)
         envelope = np.correlate(slope + np.abs(y[_SLOPE:-_SLOPE]), _ONES, "valid")
         middle = envelope[RULE:-RULE]
         found = []

@@ -151,7 +151,7 @@ class RPeakDetector:
 
     def push_timed(self, signal: Signal32) -> list[tuple[int, Beat]]:
         """The same, each beat after the number of samples of the signal that made it certain."""
-        self._search(signal.astype(np.float64))
+        self._search(signal)
         return self._decide(final=False)
 
     def finish(self) -> list[Beat]:
@@ -159,7 +159,7 @@ class RPeakDetector:
         self._search(np.zeros(LOOK))
         return [beat for _, beat in self._decide(final=True)]
 
-    def _search(self, signal: Floats) -> None:
+    def _search(self, signal: Signal32 | Floats) -> None:
         self._waiting += self._humps.push(signal, self._waiting[0].at if self._waiting else None)
 
     def _decide(self, final: bool) -> list[tuple[int, Beat]]:

@@ -64,7 +64,7 @@ class Windower:
         return self._early if early else self._next + self._length
 
     def bridge(self, begin: int, end: int) -> None:
-        """Of the samples still to come, those from ``begin`` of the stretch to before ``end`` bridge a gap."""
+        """Samples ``begin`` to before ``end`` of the stretch, which are still to come, bridge a gap."""
         self._bridges.append((begin, end))
 
     def push(self, signal: Signal32) -> list[Window]:

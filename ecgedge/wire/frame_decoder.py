@@ -168,7 +168,8 @@ class FrameDecoder:
             self._unit(unit, chunk.arrival_s, out)
             self._in_step = True
         self._end_run(out)
-        self._wait_for_hello(chunk.arrival_s, out)
+        if self._board is None:
+            self._wait_for_hello(chunk.arrival_s, out)
         return out
 
     def finish(self) -> list[Board | SampleBlock | Status]:
@@ -310,7 +311,7 @@ class FrameDecoder:
 
     def _wait_for_hello(self, now: float, out: list[Board | SampleBlock | Status]) -> None:
         waiting = self._waiting
-        if self._board is not None or waiting.since_s is None or now - waiting.since_s < _NO_HELLO_S:
+        if waiting.since_s is None or now - waiting.since_s < _NO_HELLO_S:
             return
         if waiting.said_s is None or now - waiting.said_s >= _NOTICE_EVERY_S:
             waiting.said_s = now
