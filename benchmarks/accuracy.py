@@ -43,6 +43,7 @@ DEVELOPMENT = {
         "with efficientecg-xs beside it",
         "in a trial of evaluate on DS1",
         "with dualnet-s beside it and beats told sooner",
+        "with the network that learned with the rounding of int8",
     ],
     "note": (
         "The idea of leaving odd beats out, first by height, then by shape, came from seeing record 200, and "
