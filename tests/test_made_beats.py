@@ -1,4 +1,4 @@
-"""Early beats that are made: where they are, what stays as it was, and what the device finds there."""
+"""Rhythms that are made: where the beats are, what stays as it was, and what the device finds there."""
 
 from __future__ import annotations
 
@@ -74,3 +74,48 @@ def test_without_events_only_the_rate_changes_and_no_beat_is_early() -> None:
             assert changed == pytest.approx(signal)
             kept += 1
     assert 0 < kept < 10
+
+
+# -- beats that are not conducted ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beats", [40, 400])
+def test_a_block_leaves_out_whole_beats_and_the_device_finds_the_others(beats: int) -> None:
+    signal, peaks = recording(beats)
+    free = np.ones(beats, dtype=bool)
+    left_out = 0
+    for seed in range(4):
+        changed, conducted = made.block(signal, RATE_HZ, peaks, free, np.random.default_rng(seed))
+        left_out += int((~conducted).sum())
+        assert not (~conducted[1:] & ~conducted[:-1]).any()  # never two in a row
+        found = np.array([beat.sample for beat in find_beats(changed, RATE_HZ)])
+        far = np.abs(found[:, None] - peaks[conducted])
+        assert np.mean(far.min(axis=0) <= 0.05 * RATE_HZ) > 0.98
+        assert np.mean(far.min(axis=1) <= 0.05 * RATE_HZ) > 0.98  # nothing is found where beats were
+    assert left_out > 0.08 * 4 * beats
+
+
+def test_the_p_wave_of_a_beat_that_is_not_conducted_stays() -> None:
+    signal, peaks = recording(300)
+    changed, conducted = made.block(
+        signal, RATE_HZ, peaks, np.ones(300, dtype=bool), np.random.default_rng(1)
+    )
+    at_p = np.arange(round(-0.24 * RATE_HZ), round(-0.08 * RATE_HZ))
+    later = np.arange(round(0.2 * RATE_HZ), round(0.34 * RATE_HZ))
+    for peak in peaks[~conducted]:
+        np.testing.assert_array_equal(changed[peak + at_p], signal[peak + at_p])
+        assert np.ptp(changed[peak + later]) < 0.5 * np.ptp(signal[peak + later])  # no T wave
+    for peak in peaks[conducted]:
+        np.testing.assert_array_equal(changed[peak + later], signal[peak + later])
+
+
+def test_beats_beside_others_are_conducted() -> None:
+    signal, peaks = recording(300)
+    free = np.arange(300) % 7 != 0
+    for seed in range(4):
+        _, conducted = made.block(signal, RATE_HZ, peaks, free, np.random.default_rng(seed))
+        around = free.copy()
+        around[1:] &= free[:-1]
+        around[:-1] &= free[1:]
+        assert not (~conducted & ~around).any()
+        assert not conducted.all()

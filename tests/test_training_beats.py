@@ -122,6 +122,7 @@ def test_shipped_recipes_are_whole(name: str) -> None:
         ("highpass_hz", 50.0, "preprocessing"),
         ("epochs", 0, "epochs"),
         ("leads", [], "leads"),
+        ("blocked", -1, "blocked"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused_in_one_line(
@@ -198,6 +199,18 @@ def test_made_recordings_keep_the_classes_of_the_others(data_dir: Path) -> None:
     found = sets.windows(pieces[:4], plan)
     told = (found.labels == CLASSES.index("S")).sum()
     assert told > 0.9 * sum(SYMBOLS[m.symbol] == "S" for piece in pieces[:4] for m in piece.told)
+
+
+def test_blocked_recordings_lose_normal_beats_alone(data_dir: Path) -> None:
+    plan = recipes.load("ecg-sl")
+    plan = replace(plan, data=replace(plan.data, blocked=3))
+    pieces = list(sets.blocked_pieces(data_dir, plan, {"119", "220"}))
+    assert len(pieces) == 2 * 2 + 3
+    for record, piece in zip(mitdb.records(data_dir, ["119", "220"]), (pieces[0], pieces[2]), strict=True):
+        was = Counter(SYMBOLS[m.symbol] for m in record.beats() if m.symbol in SYMBOLS)
+        now = Counter(SYMBOLS[m.symbol] for m in piece.told)
+        assert {k: now[k] for k in "SVF"} == {k: was[k] for k in "SVF"}
+        assert 0.5 * was["N"] < now["N"] < was["N"] - 50
 
 
 # -- augmentation -------------------------------------------------------------------------------------

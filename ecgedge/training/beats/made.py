@@ -1,4 +1,4 @@
-"""Supraventricular beats made from ordinary ones: more persons who have some than the annotated sets hold.
+"""Rhythms made from ordinary ones: more persons who have them than the annotated sets hold.
 
 A recording is laid out anew, a beat at a time, from before its P wave to before the next one. Where an
 interval gets shorter, the next beat begins on what the one before has left: an early P wave rides on the
@@ -11,6 +11,9 @@ T wave, as in nature. Where it gets longer, baseline fills the pause.
   beats stay N: not every interval that is short tells an early beat.
 
 The QRS is that of an ordinary beat. ``training.apc.premature`` moves one beat in a window of fixed length.
+
+Beats that are not conducted are made, too (``block``): where a block ends, beats come at half the interval,
+or two thirds, and are no early ones.
 """
 
 from __future__ import annotations
@@ -36,7 +39,11 @@ PAUSE = (0.95, 1.35)
 FIRST = 3
 """Beats at the start that stay as they are, and at the end."""
 LONG = 300
-"""Beats of a recording that has room for long runs and slow changes of rate."""
+"""Beats of a recording that has room for long runs and slow changes of rate, or long blocks."""
+BLOCKED_S = (-0.06, 0.42)
+"""QRS and T wave of a beat, about its R peak."""
+RATIOS = (2, 2, 2, 2, 3, 3, 4)
+"""A block leaves out one beat of so many; drawn from these."""
 
 
 @dataclass
@@ -109,6 +116,48 @@ def make(
             parts.append(_rest(piece[-before // 3 :], -earlier))
         at += piece.size - earlier
     return np.concatenate(parts), moved, course.early
+
+
+def block(
+    signal: Floats,
+    rate_hz: float,
+    peaks: npt.NDArray[np.int64],
+    free: npt.NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """A recording in which, some time and again, one P wave of two to four is not conducted.
+
+    In place of QRS and T wave stands a line with the noise of the signal before it.
+
+    Parameters
+    ----------
+    signal : one lead, shape (n,)
+    peaks : its R peaks in order, samples, shape (beats,)
+    free : which of them are ordinary beats of a regular rhythm; those next to others are always conducted
+
+    Returns
+    -------
+    the changed signal, and which beats are conducted, shape (beats,)
+    """
+    n = peaks.size
+    between, lasting = ((10, 80), (8, 160)) if n > LONG else ((3, 25), (4, 24))
+    conducted = np.ones(n, dtype=bool)
+    at = FIRST
+    while (at := at + int(rng.integers(*between))) < n - FIRST:
+        stop, ratio = min(at + int(rng.integers(*lasting)), n - FIRST), int(rng.choice(RATIOS))
+        for k in range(at, stop, ratio):
+            conducted[k] = not free[k - 1 : k + 2].all()
+        at = stop
+    out = signal.astype(np.float64)
+    for k in np.flatnonzero(~conducted):
+        begin, end = (int(peaks[k]) + round(s * rate_hz) for s in BLOCKED_S)
+        # Not into the next P wave.
+        end = max(min(end, int(peaks[k + 1]) - round(P_S * rate_hz)), int(peaks[k]) + round(0.1 * rate_hz))
+        steps = np.abs(np.diff(signal[max(0, begin - round(0.1 * rate_hz)) : begin]))
+        noise = 0.7 * float(np.median(steps)) if steps.size else 0.0
+        out[begin:end] = np.linspace(out[begin], out[end], end - begin)
+        out[begin:end] += noise * rng.standard_normal(end - begin)
+    return out, conducted
 
 
 def plan(free: npt.NDArray[np.bool_], density: float, rng: np.random.Generator) -> Course:

@@ -46,7 +46,8 @@ class DataOptions:
     they are many. ``label_share`` is the part of the training windows whose labels are used, spread evenly.
     ``weak``: so many recordings of CinC 2017 that rules tell the beats of (see ``weak``), for ``mitdb``.
     ``made``: so many of its normal recordings with early beats made in them (see ``made``), for ``mitdb``;
-    the training recordings themselves are there once more with such beats, too.
+    the training recordings themselves are there once more with such beats, too. ``blocked``: the same with
+    beats that are not conducted.
     """
 
     set: str
@@ -56,6 +57,7 @@ class DataOptions:
     label_share: float = 1.0
     weak: int = 0
     made: int = 0
+    blocked: int = 0
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,9 @@ def _check(recipe: BeatRecipe, where: str) -> None:
             "names of recordings, or a share of them up to 0.5",
         ),
         f"[data] label_share = {d.label_share}": (0 < d.label_share <= 1, "above 0 up to 1"),
-        f"[data] weak = {d.weak}, made = {d.made}": (
-            min(d.weak, d.made) >= 0 and (d.set in PER_BEAT or not (d.weak or d.made)),
+        f"[data] weak = {d.weak}, made = {d.made}, blocked = {d.blocked}": (
+            min(d.weak, d.made, d.blocked) >= 0
+            and (d.set in PER_BEAT or not (d.weak or d.made or d.blocked)),
             "0, or set mitdb",
         ),
         f"[window] emit = {w.emit}": (len(w.emit) == 2, "the first place, and one past the last"),

@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from ecgedge.messages import Beat, Floats
     from ecgedge.training.beats.recipe import BeatRecipe
 
-BESIDE = {"N": 1.5, "A": 0.7}
+BESIDE = {"N": 1.5, "A": 1.0}
 """So many windows of normal recordings and of ones in AF for each of those that rules tell other beats of."""
 IRREGULAR = ("AFIB", "AFL", "SVTA", "NOD", "VFL")
-"""Rhythms in which no early beats are made."""
+"""Rhythms in which no others are made."""
 DENSITY = {"mitdb": 0.04, "cinc2017": 0.08}
 """Events of early beats that are made, a beat; recordings of CinC 2017 are short."""
 FEWEST = 8
-"""Beats of a recording in which some are made early."""
+"""Beats of a recording in which other rhythms are made."""
 SPARED = 0.2
 """Share of the recordings of CinC 2017 without made beats: their rate alone is changed."""
 SHORTEST_S = 2.0
@@ -94,6 +94,8 @@ def load_sets(root: Path, plan: BeatRecipe) -> Sets:
         fit = BeatSet.join([fit, _weak(borrowed, rhythms, plan)])
     if plan.data.made:
         fit = BeatSet.join([fit, windows(made_pieces(root, plan, fit_names), plan)])
+    if plan.data.blocked:
+        fit = BeatSet.join([fit, windows(blocked_pieces(root, plan, fit_names), plan)])
     return Sets(fit, inner, unlabelled)
 
 
@@ -224,6 +226,39 @@ def _weak(borrowed: BeatSet, rhythms: str, plan: BeatRecipe) -> BeatSet:
 def made_pieces(root: Path, plan: BeatRecipe, names: set[str]) -> Iterator[Piece]:
     """The named records of MIT-BIH, each lead, and normal recordings of CinC 2017 with made early beats."""
     luck = np.random.default_rng(plan.seed)
+    for one in _ordinary(root, plan, names, plan.data.made):
+        spared = one.set == "cinc2017" and luck.random() <= SPARED
+        density = 0.0 if spared else DENSITY[one.set]
+        changed, at, early = made.make(one.signal, one.rate_hz, one.peaks, one.free, density, luck)
+        rows = zip(at, early, one.symbols, strict=True)
+        yield Piece(changed, one.rate_hz, tuple(Annotation(int(s), "A" if e else own) for s, e, own in rows))
+
+
+def blocked_pieces(root: Path, plan: BeatRecipe, names: set[str]) -> Iterator[Piece]:
+    """The same with beats that are not conducted."""
+    luck = np.random.default_rng([plan.seed, 1])
+    for one in _ordinary(root, plan, names, plan.data.blocked):
+        changed, conducted = made.block(one.signal, one.rate_hz, one.peaks, one.free, luck)
+        rows = zip(one.peaks, conducted, one.symbols, strict=True)
+        yield Piece(changed, one.rate_hz, tuple(Annotation(int(s), own) for s, there, own in rows if there))
+
+
+@dataclass(frozen=True, eq=False)
+class _Ordinary:
+    """A lead to make other rhythms of."""
+
+    set: str
+    signal: Floats
+    """Shape (n,)."""
+    rate_hz: float
+    peaks: npt.NDArray[np.int64]
+    symbols: list[str]
+    free: npt.NDArray[np.bool_]
+    """Which beats are ordinary ones of a regular rhythm."""
+
+
+def _ordinary(root: Path, plan: BeatRecipe, names: set[str], n: int) -> Iterator[_Ordinary]:
+    """The named records of MIT-BIH, each lead, and up to ``n`` normal recordings of CinC 2017."""
     for record in mitdb.records(root, sorted(names)):
         marks = [mark for mark in record.beats() if mark.symbol in SYMBOLS]
         peaks = np.array([mark.sample for mark in marks])
@@ -231,34 +266,16 @@ def made_pieces(root: Path, plan: BeatRecipe, names: set[str]) -> Iterator[Piece
         now = np.array(rhythms)[np.maximum(np.searchsorted(since, peaks, side="right") - 1, 0)]
         ordinary = np.array([SYMBOLS[mark.symbol] == "N" for mark in marks])
         symbols = [mark.symbol for mark in marks]
+        free = ordinary & ~np.isin(now, IRREGULAR)
         for lead in plan.data.leads:
-            yield _made(
-                np.nan_to_num(record.lead(lead)), record.rate_hz, peaks, symbols,
-                ordinary & ~np.isin(now, IRREGULAR), DENSITY["mitdb"], luck,
-            )  # fmt: skip
+            signal = np.nan_to_num(record.lead(lead))
+            yield _Ordinary("mitdb", signal, record.rate_hz, peaks, symbols, free)
     known, (training, _) = cinc2017.labels_by_record(root), cinc2017.published_split(root)
     normal = [name for name in training if known[name] == cinc2017.CLASSES.index("N")]
-    chosen = np.linspace(0, len(normal) - 1, min(len(normal), plan.data.made)).round().astype(int)
+    chosen = np.linspace(0, len(normal) - 1, min(len(normal), n)).round().astype(int)
     for record in cinc2017.records(root, [normal[k] for k in chosen]):
         signal = np.nan_to_num(record.lead())
         peaks = np.array([beat.sample for beat in find_beats(signal, record.rate_hz)], dtype=np.int64)
-        if peaks.size < FEWEST:
-            continue
-        density = DENSITY["cinc2017"] if luck.random() > SPARED else 0.0
-        every = np.ones(peaks.size, dtype=bool)
-        yield _made(signal, record.rate_hz, peaks, ["N"] * peaks.size, every, density, luck)
-
-
-def _made(
-    signal: Floats,
-    rate_hz: float,
-    peaks: npt.NDArray[np.int64],
-    symbols: list[str],
-    free: npt.NDArray[np.bool_],
-    density: float,
-    luck: np.random.Generator,
-) -> Piece:
-    """A recording with made beats; the others keep their symbols."""
-    changed, at, early = made.make(signal, rate_hz, peaks, free, density, luck)
-    told = [Annotation(int(s), "A" if e else own) for s, e, own in zip(at, early, symbols, strict=True)]
-    return Piece(changed, rate_hz, tuple(told))
+        if peaks.size >= FEWEST:
+            every = np.ones(peaks.size, dtype=bool)
+            yield _Ordinary("cinc2017", signal, record.rate_hz, peaks, ["N"] * peaks.size, every)
