@@ -183,21 +183,29 @@ class BeatWindower:
         self._signal = np.concatenate((self._signal, signal))
         self.add(beats)
         total = self._base + self._signal.size
+        first, last = self._spec.emit
         done = 0
         while done < len(self._waiting) and self._needed(self._waiting[done]) <= total:
             done += 1
-        if done:
+        missing = self._next + self._spec.beats - first - self._dropped - len(self._beats)
+        # In one go they cost less; but where no more of them come the signal must not pile up.
+        if done >= max(1, missing) or (done and self._signal.size > 2 * self._kept):
             self._take(self._waiting[:done])
             del self._waiting[:done]
-        drop = self._signal.size - self._kept
-        if drop > self._kept:  # not at every push
-            self._signal = self._signal[drop:]
-            self._base += drop
-        first, last = self._spec.emit
+        self._forget()
         out = []
         while self._dropped + len(self._beats) >= self._next + self._spec.beats - first:
             out.append(self._window(self._spec.beats - last))
         return out
+
+    def _forget(self) -> None:
+        """Drop signal that no beat will ask for; not at every push."""
+        drop = self._signal.size - self._kept
+        if self._waiting:
+            drop = min(drop, self._place(self._waiting[0])[0] - 1 - self._base)
+        if drop > self._kept:
+            self._signal = self._signal[drop:]
+            self._base += drop
 
     def finish(self) -> list[BeatWindow]:
         """The stretch has ended: the beats that no window has reported."""
