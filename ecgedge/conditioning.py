@@ -15,8 +15,8 @@ twice its cut-off on, a low-pass from half of it down), and so about half of the
 A push costs the same few array operations whether it brings ten samples or ten thousand. Where the output
 phases are few, as at most boards' rates, the low-pass takes whole periods of them in one product: each row
 of input against each phase's taps. Every sum runs over its own row in the same order, so it is bit-equal for
-any number of rows. A long high-pass (more than ``SHORT`` on either side) gives whole blocks of ``BLOCK``
-samples: one dot product each, on data that always begin at the start of a block.
+any number of rows. The high-pass is one dot product for each sample; a long one (more than ``SHORT`` on either
+side) gives whole blocks of ``BLOCK`` samples.
 """
 
 from __future__ import annotations
@@ -231,11 +231,7 @@ class Conditioner:
         if not n:
             return _NOTHING
         # The kernel is symmetric: a correlation is a convolution.
-        if self._block == 1:
-            rows = _rows(self._mid, 0, 1, (n, self._highpass.size))
-            signal = np.einsum("ij,j->i", rows, self._highpass)
-        else:
-            signal = np.correlate(self._mid[: n + 2 * self._half_hp], self._highpass, "valid")
+        signal = np.correlate(self._mid[: n + 2 * self._half_hp], self._highpass, "valid")
         self._mid = self._mid[n:]
         self._n_out += n
         self._due = self.needed(self._n_out + 1)
