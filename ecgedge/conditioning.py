@@ -15,7 +15,7 @@ twice its cut-off on, a low-pass from half of it down), and so about half of the
 A push costs the same few array operations whether it brings ten samples or ten thousand. Where the output
 phases are few, as at most boards' rates, the low-pass takes whole periods of them in one product: each row
 of input against each phase's taps. Every sum runs over its own row in the same order, so it is bit-equal for
-any number of rows. The high-pass is one dot product for each sample; a long one (more than ``SHORT`` on either
+any number of rows. The high-pass is a dot product for each sample; a long one (more than ``SHORT`` on either
 side) gives whole blocks of ``BLOCK`` samples.
 """
 

@@ -7,13 +7,13 @@ order (differences, a dot product, shifted maxima), so that results are bit-equa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ecgedge.messages import Floats, Signal32
 
 # Samples of 5 ms.
@@ -25,21 +25,32 @@ RULE = 14
 LOOK = _SLOPE + SUM + RULE
 """Samples that must be there past a hump before it is one."""
 _ONES = np.ones(2 * SUM + 1)
-_AROUND = np.arange(2 * LOOK + 1)
-_STEEP = np.arange(-12, 13) + LOOK - _SLOPE
+_STEEP = 12
 
 
-class Hump(NamedTuple):
+@dataclass(eq=False)
+class Hump:
     """A hump of the envelope; places are samples of the signal from 0, values in its unit."""
 
     at: int
     height: float
-    slope: float
-    """Of the signal, the steepest within 60 ms."""
-    extremes: tuple[tuple[int, float], tuple[int, float]]
-    """Places and values of the highest and the lowest point of the signal within 70 ms."""
     around: Floats
     """Signal ``LOOK`` on either side."""
+
+    @cached_property
+    def slope(self) -> float:
+        """Of the signal, the steepest within 60 ms."""
+        near = self.around[LOOK - _STEEP - _SLOPE : LOOK + _STEEP + _SLOPE + 1]
+        steep = near[2 * _SLOPE :] - near[: -2 * _SLOPE]
+        return float(np.maximum.reduce(np.abs(steep, out=steep)))
+
+    @cached_property
+    def extremes(self) -> tuple[tuple[int, float], tuple[int, float]]:
+        """Places and values of the highest and the lowest point of the signal within 70 ms."""
+        near = self.around[LOOK - SUM : LOOK + SUM + 1]
+        high, low = int(near.argmax()), int(near.argmin())
+        first = self.at - SUM
+        return (first + high, float(near[high])), (first + low, float(near[low]))
 
 
 class Humps:
@@ -66,13 +77,12 @@ class Humps:
         np.abs(slope, out=slope)
         envelope = np.correlate(slope + np.abs(y[_SLOPE:-_SLOPE]), _ONES, "valid")
         middle = envelope[RULE:-RULE]
-        found = []
+        humps = []
         for i in (middle >= _max29(envelope)).nonzero()[0].tolist():
             # Of a plateau, the first of equals rules; that of silence is none.
             if self.searched + i - self._last > RULE and middle[i] > 0:
                 self._last = self.searched + i
-                found.append(i)
-        humps = _describe(np.array(found), self.searched, y, slope, middle) if found else []
+                humps.append(Hump(self._last, float(middle[i]), y[i : i + 2 * LOOK + 1].copy()))
         gone = (self.searched if keep is None else keep) - self._first
         self._envelope = np.concatenate((self._envelope[gone:], envelope[2 * RULE :]))
         self._first += gone
@@ -84,21 +94,6 @@ class Humps:
         """Highest value of the envelope beyond a hump, up to ``reach`` samples past it."""
         i = hump.at - self._first
         return float(self._envelope[i + RULE + 1 : i + reach + 1].max(initial=0.0))
-
-
-def _describe(
-    places: npt.NDArray[np.intp], base: int, y: Floats, slope: Floats, heights: Floats
-) -> list[Hump]:
-    """What is known of the humps at some places of the signal, all at once; ``base`` is its first sample."""
-    around = y[places[:, None] + _AROUND]
-    near = around[:, LOOK - SUM : LOOK + SUM + 1]
-    steep = np.maximum.reduce(slope[places[:, None] + _STEEP], axis=1)
-    up, down, each = near.argmax(axis=1), near.argmin(axis=1), np.arange(len(places))
-    figures = (places + base, heights[places], steep, up, near[each, up], down, near[each, down])
-    return [
-        Hump(at, height, s, ((at + i - SUM, u), (at + j - SUM, d)), piece)
-        for at, height, s, i, u, j, d, piece in zip(*(f.tolist() for f in figures), around, strict=True)
-    ]
 
 
 def _max29(x: Floats) -> Floats:
