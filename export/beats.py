@@ -19,9 +19,10 @@ from ecgedge.training.beats import evaluate, report
 from ecgedge.training.beats import recipe as recipes
 from ecgedge.training.beats.data import CLASSES, NONE
 from ecgedge.training.beats.figures import summary
-from ecgedge.training.beats.run import logits_of
+from ecgedge.training.beats.run import batches, logits_of
 from ecgedge.training.beats.sets import names_of, pieces, windows
 from export import calibrate, gate, manifest
+from export.centre import centre
 from export.convert import convert, shipped
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def export(path: Path, root: Path, out: Path) -> None:
         raise UsageError(f"{path.name} tells a class of {plan.data.set}", "a model that classes beats")
     fit_names, inner_names = names_of(root, plan)
     fit, inner = (windows(pieces(root, plan, names, 0), plan) for names in (fit_names, inner_names))
-    calibration = _tensors(fit.take(_spread(fit)), plan)
+    calibrating = fit.take(_spread(fit))
+    calibration = _tensors(calibrating, plan)
+    centre(trained.net, (inputs[: len(plan.inputs)] for *inputs, _ in batches(calibrating)))
     float_model, int8_model = convert(trained.net, calibration)
     facts = pass_gate(trained, inner, float_model, int8_model)
     lean = shipped(int8_model, facts, plan.name, calibration)

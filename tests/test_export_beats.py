@@ -22,6 +22,7 @@ from ecgedge.training.beats import recipe as recipes
 from ecgedge.training.beats import run
 from ecgedge.training.beats.data import BeatSet, find_beats, stack, windows_of
 from export import beats, gate, manifest
+from export.centre import centre
 from export.convert import convert
 from export.to_tflite import without_names
 
@@ -84,6 +85,30 @@ def test_the_int8_model_is_the_net(made: tuple) -> None:
     wanted = run.logits_of(net, windows).reshape(len(windows), -1)
     told = outputs(int8_model, beats._tensors(windows, plan), xnnpack=False)
     assert np.corrcoef(told.ravel(), wanted.ravel())[0, 1] > 0.95
+
+
+def test_keys_and_values_are_centred_and_the_net_says_the_same() -> None:
+    plan = recipes.load("ecg-sl")
+    torch.manual_seed(4)
+    net = build(plan.architecture, plan.net).eval()
+    windows = patient(plan, 3)
+    for layer in net.layers:
+        for norm in (layer.key[1], layer.value[1], layer.project[1]):
+            torch.nn.init.normal_(norm.bias, 3.0)
+            torch.nn.init.uniform_(norm.running_mean, -1.0, 1.0)
+            torch.nn.init.uniform_(norm.running_var, 0.5, 2.0)
+            torch.nn.init.uniform_(norm.weight, 0.5, 2.0)
+    before = run.logits_of(net, windows)
+    centre(net, (inputs for *inputs, _ in run.batches(windows)))
+    np.testing.assert_allclose(run.logits_of(net, windows), before, atol=2e-4)
+    for layer in net.layers:
+        for part in (layer.key, layer.value):
+            seen: list[torch.Tensor] = []
+            hook = part.register_forward_hook(lambda _, __, out, seen=seen: seen.append(out))
+            run.logits_of(net, windows)
+            hook.remove()
+            low, high = (float(f(torch.cat(seen))) for f in (torch.min, torch.max))
+            assert abs(low + high) < 1e-3 * (high - low)
 
 
 def test_both_kinds_of_kernels_compute_the_shipped_model(made: tuple) -> None:
