@@ -23,10 +23,15 @@ from collections import deque
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf, sqrt
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from ecgedge.messages import Beat, BeatClass, Episode, Hrv, Verdict
 from ecgedge.order import middle
+
+if TYPE_CHECKING:
+    from ecgedge.messages import Floats
 
 SPAN_S = 10.0
 """The rate is the median over the RR intervals that ended in these last seconds."""
@@ -155,27 +160,31 @@ def normal_intervals(rr_s: list[float | None], heights: list[float]) -> list[boo
     rr_s : seconds since the beat before; None after a gap
     heights : signed heights of the QRS, any unit
     """
-    n = len(rr_s)
-    starts = [i for i, rr in enumerate(rr_s) if rr is None or i == 0] + [n]
-    out = [False] * n
+    starts = [i for i, rr in enumerate(rr_s) if rr is None or i == 0] + [len(rr_s)]
+    out: list[bool] = []
     for begin, end in pairwise(starts):  # one unbroken run of beats; its first has no interval
-        early = odd = False
-        for i in range(begin, end):
-            near = range(max(begin, i - AROUND), min(end, i + AROUND + 1))
-            usual_height = middle(heights[near.start : near.stop])
-            was_odd, odd = odd, abs(heights[i] - usual_height) > ODD_HEIGHT * abs(usual_height)
-            rr = rr_s[i]
-            if rr is None:
-                continue
-            usual = middle([x for x in rr_s[near.start : near.stop] if x is not None])
-            was_early, early = early, rr < EARLY * usual
-            out[i] = (
-                SHORTEST_S <= rr <= LONGEST_S
-                and not (early or was_early or odd or was_odd)
-                and rr <= LATE * usual
-                and i > begin
-            )
+        unknown = int(rr_s[begin] is None)
+        rr = np.array([inf] * unknown + rr_s[begin + unknown : end], dtype=np.float64)
+        height = np.array(heights[begin:end])
+        usual_height, usual = _usual(height, 0), _usual(rr, unknown)
+        unlike = (rr < EARLY * usual) | (np.abs(height - usual_height) > ODD_HEIGHT * np.abs(usual_height))
+        normal = (rr >= SHORTEST_S) & (rr <= LONGEST_S) & (rr <= LATE * usual) & ~unlike
+        normal[1:] &= ~unlike[:-1]
+        normal[0] = False
+        out += normal.tolist()
     return out
+
+
+def _usual(values: Floats, first: int) -> Floats:
+    """Median of each value and up to ``AROUND`` on either side of it, those before ``first`` left out."""
+    n, width = values.size, 2 * AROUND + 1
+    padded = np.full(n + 2 * AROUND, np.inf)  # sorts behind the values
+    padded[AROUND + first : AROUND + n] = values[first:]
+    rows = np.sort(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
+    at = np.arange(n)
+    known = np.minimum(at + AROUND + 1, n) - np.maximum(at - AROUND, first)
+    known = np.maximum(known, 1)  # of none: infinity
+    return np.asarray((rows[at, (known - 1) // 2] + rows[at, known // 2]) / 2)
 
 
 class Variability:
