@@ -8,13 +8,14 @@ order (differences, a dot product, shifted maxima), so that results are bit-equa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from ecgedge.messages import Floats, Signal32
+
+    Extremes = tuple[tuple[int, float], tuple[int, float]]
 
 # Samples of 5 ms.
 _SLOPE = 2  # slope: difference over twice this
@@ -28,7 +29,7 @@ _ONES = np.ones(2 * SUM + 1)
 _STEEP = 12
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Hump:
     """A hump of the envelope; places are samples of the signal from 0, values in its unit."""
 
@@ -36,17 +37,29 @@ class Hump:
     height: float
     around: Floats
     """Signal ``LOOK`` on either side."""
+    _slope: float | None = None
+    _extremes: Extremes | None = None
 
-    @cached_property
+    @property
     def slope(self) -> float:
         """Of the signal, the steepest within 60 ms."""
+        if self._slope is None:  # half of all humps are never asked
+            self._slope = self._steepest()
+        return self._slope
+
+    def _steepest(self) -> float:
         near = self.around[LOOK - _STEEP - _SLOPE : LOOK + _STEEP + _SLOPE + 1]
         steep = near[2 * _SLOPE :] - near[: -2 * _SLOPE]
         return float(np.maximum.reduce(np.abs(steep, out=steep)))
 
-    @cached_property
-    def extremes(self) -> tuple[tuple[int, float], tuple[int, float]]:
+    @property
+    def extremes(self) -> Extremes:
         """Places and values of the highest and the lowest point of the signal within 70 ms."""
+        if self._extremes is None:
+            self._extremes = self._farthest()
+        return self._extremes
+
+    def _farthest(self) -> Extremes:
         near = self.around[LOOK - SUM : LOOK + SUM + 1]
         high, low = int(near.argmax()), int(near.argmin())
         first = self.at - SUM
