@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +41,12 @@ Checkpoint = Trained[recipes.Recipe]
 
 
 def save(path: Path, state: dict[str, Tensor], recipe: recipes.BaseRecipe, inner: dict[str, Any]) -> None:
-    """Write a checkpoint in one step, so that a kill cannot leave half of one."""
+    """Write a checkpoint in one step, so that a kill cannot leave half of one.
+
+    Processes that train together may all write it: each has the same weights, and a file of its own.
+    """
     content = {"format": FORMAT, "recipe": dataclasses.asdict(recipe), "inner": inner, "state": state}
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(f".{os.getpid()}.partial")
     torch.save(content, partial)
     partial.replace(path)
 
