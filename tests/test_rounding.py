@@ -15,12 +15,23 @@ import lightning
 import torch
 from small_cinc import TINY_NET, recipe_text, tiny
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from ecgedge.bundle import open_bundle
+from ecgedge.classifier import Classifier
+from ecgedge.datasets import cinc2017
 from ecgedge.errors import DataError
 from ecgedge.models import build
 from ecgedge.training import checkpoint, rounding, run
 from ecgedge.training import recipe as recipes
+from ecgedge.training.data import (
+    CALIBRATION_RECORDS,
+    WindowDataset,
+    calibration_windows,
+    inner_split,
+    load_cinc2017,
+)
+from export.__main__ import CHECKPOINTS
 
 SHIPPED = "efficientecg-s"
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
@@ -224,3 +235,28 @@ def test_a_recipe_is_without_rounding_unless_it_says_so(tmp_path: Path) -> None:
     assert recipes.load(str(rounded_recipe(tmp_path))) == dataclasses.replace(
         plan, name="rounded", start="tiny", rounded=True
     )
+
+
+def test_it_tells_most_of_what_the_shipped_model_says_otherwise(data_dir: Path) -> None:
+    """The interpreter runs what the converter made of the kept checkpoint."""
+    made = checkpoint.load(CHECKPOINTS / f"{SHIPPED}.pt")
+    names, _ = cinc2017.published_split(data_dir)
+    known = cinc2017.labels_by_record(data_dir)
+    fit, inner = inner_split(names, [known[name] for name in names], made.recipe.data.inner_share)
+    chosen = fit[:: len(fit) // CALIBRATION_RECORDS]  # as the exporter does: any other ranges, other steps
+    seen, others = (load_cinc2017(data_dir, some, made.recipe) for some in (chosen, inner[::7]))
+    calibration = [inputs for inputs, _, _ in DataLoader(calibration_windows(seen, made.recipe), 64)]
+    windows = [inputs[0][None] for inputs, _, _ in WindowDataset(others, made.recipe)]
+    device, int8 = Classifier(open_bundle(SHIPPED)), rounding.Int8()
+    int8.measure(made.net, calibration)
+    with torch.no_grad():
+        said, exact, own = (
+            torch.cat([torch.as_tensor(logits(x), dtype=torch.double).reshape(1, 4) for x in windows])
+            for logits in (
+                lambda x: device.logits({"signal": x.numpy().reshape(1, 1, -1, 1)}),
+                made.net,
+                lambda x: int8(made.net, [x]),
+            )
+        )
+    off, unexplained = (float((said - wanted).square().mean()) for wanted in (exact, own))
+    assert unexplained < 0.6 * off
