@@ -33,7 +33,7 @@ def short(name: str, epochs: int) -> Recipe:
     """The recipe without teachers, for a short run."""
     plan = recipes.load(name)
     options = dataclasses.replace(plan.optimiser, epochs=epochs, ema_decay=EMA_DECAY)
-    return dataclasses.replace(plan, optimiser=options, distillation=None, start=None)
+    return dataclasses.replace(plan, optimiser=options, distillation=None, start=None, rounded=False)
 
 
 def measure(root: Path, given: Namespace, work: Path) -> report.Json:

@@ -218,13 +218,18 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(
         assert torch.equal(value, states[1][name]), name
 
 
-def test_a_net_with_operators_that_are_not_rounded_is_refused(tmp_path: Path) -> None:
+def test_a_net_or_recipe_that_cannot_be_rounded_is_refused(tmp_path: Path) -> None:
     text = (recipes.RECIPES / "dualnet-s.toml").read_text(encoding="utf-8")
     path = tmp_path / "odd.toml"
     path.write_text(text.replace("\nseed = ", "\nrounded = true\nseed = ", 1), encoding="utf-8")
     with pytest.raises(DataError, match=r"rounded = true, architecture = 'dualnet'.*efficientecg"):
         recipes.load(str(path))
-    path.write_text(text.replace("\nseed = ", "\nrounding = true\nseed = ", 1), encoding="utf-8")
+    path = rounded_recipe(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('start = "tiny"\n', ""), encoding="utf-8")
+    with pytest.raises(DataError, match=r"rounded = true, start = None.*a recipe to start from"):
+        recipes.load(str(path))
+    path.write_text(text.replace("rounded = true", "rounding = true"), encoding="utf-8")
     with pytest.raises(DataError, match=r"keys \['rounding'\] unknown or missing"):
         recipes.load(str(path))
 

@@ -151,7 +151,7 @@ class Recipe(BaseRecipe):
     names a recipe trained before, with the same output folder, whose weights the net starts from. ``ranges``
     is how the exporter chooses the ranges of int8 activations: from least to greatest (``min-max``), or those
     that round with the ``least-error``. ``rounded``: the net learns with the rounding of int8 (see
-    ``rounding``), best from the weights of a ``start``, at a low rate and for few epochs.
+    ``rounding``), from the weights of a ``start``, at a low rate and for few epochs.
     """
 
     window: WindowOptions
@@ -238,6 +238,10 @@ def _check(recipe: Recipe, where: str) -> None:
         f"rounded = true, architecture = {recipe.architecture!r}": (
             not recipe.rounded or recipe.architecture in ROUNDED,
             f"one of {list(ROUNDED)}, or no rounding",
+        ),
+        f"rounded = true, start = {recipe.start!r}": (
+            not recipe.rounded or recipe.start is not None,
+            "a recipe to start from: ranges are measured with the statistics of its norms",
         ),
         f"[window] {w}": (
             0 < w.minimum_s < w.length_s and w.hop_s > 0,
