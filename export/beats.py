@@ -37,7 +37,7 @@ WORDS = {"N": "normal", "S": "supraventricular", "V": "ventricular", "F": "fusio
 DATA = {
     "set": "MIT-BIH Arrhythmia Database, DS1 (both leads); PhysioNet/CinC Challenge 2017 training records, "
     "their beats told by rules from the rhythm of the record; both once more with premature beats made of "
-    "ordinary ones, and with beats left out as a block does",
+    "ordinary ones, with beats left out as a block does, and with made atrial fibrillation",
     "licence": "ODC-BY 1.0",
     "attribution": "Moody and Mark, The impact of the MIT-BIH Arrhythmia Database, IEEE Eng. in Med. and "
     "Biol. 20(3), 2001; Clifford et al., CinC 2017; Goldberger et al., PhysioNet, 2000",

@@ -119,3 +119,36 @@ def test_beats_beside_others_are_conducted() -> None:
         around[:-1] &= free[1:]
         assert not (~conducted & ~around).any()
         assert not conducted.all()
+
+
+# -- atrial fibrillation ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beats", [60, 400])
+def test_made_fibrillation_is_irregular_without_p_waves_and_the_device_finds_its_beats(beats: int) -> None:
+    signal, peaks = recording(beats)
+    free = np.ones(beats, dtype=bool)
+    for seed in range(3):
+        changed, at, inside = made.fibrillate(signal, RATE_HZ, peaks, free, np.random.default_rng(seed))
+        assert np.isfinite(changed).all()
+        assert 0.1 * beats < inside.sum() < 0.95 * beats
+        rr = np.diff(at) / RATE_HZ
+        steps = np.abs(np.diff(np.log(rr)))
+        both = inside[2:] & inside[1:-1]
+        assert np.median(steps[both]) > 0.05
+        assert np.median(steps[~inside[2:] & ~inside[1:-1] & ~inside[:-2]]) < 0.04
+        found = np.array([beat.sample for beat in find_beats(changed, RATE_HZ)])
+        assert np.mean(np.abs(found[:, None] - at).min(axis=0) <= 0.05 * RATE_HZ) > 0.97
+        places = np.arange(round(-0.24 * RATE_HZ), round(-0.07 * RATE_HZ))
+        waves = np.array([changed[k + places] for k in at[inside] if k > 200])
+        mean, own = waves.mean(axis=0), signal[peaks[20] + places]
+        assert np.ptp(mean - np.linspace(mean[0], mean[-1], mean.size)) < 0.6 * np.ptp(own)
+
+
+def test_fibrillation_spares_what_is_not_free() -> None:
+    signal, peaks = recording(300)
+    free = np.arange(300) < 150
+    _, at, inside = made.fibrillate(signal, RATE_HZ, peaks, free, np.random.default_rng(2))
+    assert inside.any()
+    assert not inside[150:].any()
+    np.testing.assert_array_equal(np.diff(at)[150:], np.diff(peaks)[150:])

@@ -123,6 +123,7 @@ def test_shipped_recipes_are_whole(name: str) -> None:
         ("epochs", 0, "epochs"),
         ("leads", [], "leads"),
         ("blocked", -1, "blocked"),
+        ("fibrillating", -1, "fibrillating"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused_in_one_line(
@@ -211,6 +212,15 @@ def test_blocked_recordings_lose_normal_beats_alone(data_dir: Path) -> None:
         now = Counter(SYMBOLS[m.symbol] for m in piece.told)
         assert {k: now[k] for k in "SVF"} == {k: was[k] for k in "SVF"}
         assert 0.5 * was["N"] < now["N"] < was["N"] - 50
+
+
+def test_fibrillating_recordings_keep_all_classes(data_dir: Path) -> None:
+    plan = recipes.load("ecg-sl")
+    plan = replace(plan, data=replace(plan.data, fibrillating=3))
+    pieces = list(sets.fibrillating_pieces(data_dir, plan, {"119", "220"}))
+    assert len(pieces) == 2 * 2 + 3
+    for record, piece in zip(mitdb.records(data_dir, ["119", "220"]), (pieces[0], pieces[2]), strict=True):
+        assert [m.symbol for m in piece.told] == [m.symbol for m in record.beats() if m.symbol in SYMBOLS]
 
 
 # -- augmentation -------------------------------------------------------------------------------------

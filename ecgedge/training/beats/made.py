@@ -12,8 +12,9 @@ T wave, as in nature. Where it gets longer, baseline fills the pause.
 
 The QRS is that of an ordinary beat. ``training.apc.premature`` moves one beat in a window of fixed length.
 
-Beats that are not conducted are made, too (``block``): where a block ends, beats come at half the interval,
-or two thirds, and are no early ones.
+Two rhythms are made, too, in which no beat is an early one, though many seem to be: where a block ends, beats
+come at half the interval, or two thirds (``block``); where atrial fibrillation begins, what was usual before
+it says nothing (``fibrillate``).
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Course:
     shares: Floats
     """Of the interval before each beat, what it was made over what it was."""
     early: npt.NDArray[np.bool_]
+    """Or in fibrillation."""
     focus: npt.NDArray[np.int64]
     """Number of the P wave that it gets; -1 for its own."""
 
@@ -86,13 +88,67 @@ def make(
     density : of such events, a beat; 0 makes none
     """
     course = plan(free, density, rng)
+    foci = {k: _focus(rng) for k in np.unique(course.focus)}
+    return *_laid_out(signal, rate_hz, peaks, course, foci)[:2], course.early
+
+
+def fibrillate(
+    signal: Floats,
+    rate_hz: float,
+    peaks: npt.NDArray[np.int64],
+    free: npt.NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """A recording with stretches of atrial fibrillation, where its R peaks are then, and which are in them.
+
+    There intervals are independent of each other and mostly shorter, P waves are gone, and a saw tooth of 4
+    to 8 Hz runs on (harmonics after Stridh and Soernmo, IEEE Trans. Biomed. Eng. 48, 2001). For the
+    parameters see ``make``.
+    """
+    n = peaks.size
+    between, lasting = ((20, 150), (20, 200)) if n > LONG else ((4, 20), (8, 40))
+    course = Course(np.ones(n), np.zeros(n, dtype=bool), np.full(n, -1))
+    at = FIRST
+    while (at := at + int(rng.integers(*between))) < n - FIRST:
+        stop = min(at + int(rng.integers(*lasting)), n - FIRST)
+        inside = np.arange(at, stop)[free[at:stop]]
+        drawn = rng.uniform(0.5, 1.0) * np.exp(rng.uniform(0.12, 0.3) * rng.standard_normal(inside.size))
+        course.shares[inside] = drawn.clip(0.35, 1.6)
+        course.early[inside], course.focus[inside] = True, 0
+        at = stop
+    gone = Focus(rng.uniform(-0.05, 0.1))
+    out, moved, usual = _laid_out(signal, rate_hz, peaks, course, {0: gone})
+    begins = np.flatnonzero(course.early[1:] & ~course.early[:-1]) + 1
+    ends = np.flatnonzero(course.early[:-1] & ~course.early[1:]) + 1
+    for begin, end in zip(moved[begins], moved[ends], strict=True):
+        span = slice(int(begin) - round(P_S * rate_hz), int(end) - round(P_S * rate_hz))
+        out[span] += usual * rng.uniform(0.1, 0.7) * _saw_tooth(out[span].size, rate_hz, rng)
+    return out, moved, course.early
+
+
+def _saw_tooth(n: int, rate_hz: float, rng: np.random.Generator) -> Floats:
+    """Fibrillatory waves of height 1, their frequency swinging a little, shape (n,)."""
+    t = np.arange(n) / rate_hz
+    swing = rng.uniform(0.5, 3.0) * np.sin(2 * np.pi * 0.13 * t + rng.uniform(0, 6))
+    phase = 2 * np.pi * rng.uniform(4.0, 8.0) * t + swing
+    size = 1 + 0.4 * np.sin(2 * np.pi * 0.21 * t + rng.uniform(0, 6))
+    return np.asarray(size * sum(np.sin(k * phase) / k for k in (1, 2, 3)) / 2)
+
+
+def _laid_out(
+    signal: Floats,
+    rate_hz: float,
+    peaks: npt.NDArray[np.int64],
+    course: Course,
+    foci: dict[int, Focus],
+) -> tuple[Floats, npt.NDArray[np.int64], float]:
+    """The recording as its course says, where its R peaks are then, and the usual height of a P wave."""
     before, shortest = round(P_S * rate_hz), round(SHORTEST_S * rate_hz)
     begins = np.maximum(peaks - before, 0)
     ends = np.append(begins[1:], signal.size)
     usual = float(
         np.median([np.ptp(_p_wave(signal[b:p], rate_hz)) for b, p in zip(begins, peaks, strict=True)])
     )
-    foci = {k: _focus(rng) for k in np.unique(course.focus)}
     parts: list[Floats] = [signal[: begins[0]]]
     at, left = int(begins[0]), np.empty(0)
     moved = np.zeros_like(peaks)
@@ -115,7 +171,7 @@ def make(
         if earlier < 0:
             parts.append(_rest(piece[-before // 3 :], -earlier))
         at += piece.size - earlier
-    return np.concatenate(parts), moved, course.early
+    return np.concatenate(parts), moved, usual
 
 
 def block(

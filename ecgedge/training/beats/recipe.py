@@ -47,7 +47,7 @@ class DataOptions:
     ``weak``: so many recordings of CinC 2017 that rules tell the beats of (see ``weak``), for ``mitdb``.
     ``made``: so many of its normal recordings with early beats made in them (see ``made``), for ``mitdb``;
     the training recordings themselves are there once more with such beats, too. ``blocked``: the same with
-    beats that are not conducted.
+    beats that are not conducted; ``fibrillating``: with atrial fibrillation that comes and goes.
     """
 
     set: str
@@ -58,6 +58,12 @@ class DataOptions:
     weak: int = 0
     made: int = 0
     blocked: int = 0
+    fibrillating: int = 0
+
+    @property
+    def borrowed(self) -> tuple[int, ...]:
+        """How many recordings of CinC 2017 are taken, by what is made of them."""
+        return self.weak, self.made, self.blocked, self.fibrillating
 
 
 @dataclass(frozen=True)
@@ -175,9 +181,8 @@ def _check(recipe: BeatRecipe, where: str) -> None:
             "names of recordings, or a share of them up to 0.5",
         ),
         f"[data] label_share = {d.label_share}": (0 < d.label_share <= 1, "above 0 up to 1"),
-        f"[data] weak = {d.weak}, made = {d.made}, blocked = {d.blocked}": (
-            min(d.weak, d.made, d.blocked) >= 0
-            and (d.set in PER_BEAT or not (d.weak or d.made or d.blocked)),
+        f"[data] weak, made, blocked, fibrillating = {d.borrowed}": (
+            min(d.borrowed) >= 0 and (d.set in PER_BEAT or not any(d.borrowed)),
             "0, or set mitdb",
         ),
         f"[window] emit = {w.emit}": (len(w.emit) == 2, "the first place, and one past the last"),

@@ -45,6 +45,8 @@ FEWEST = 8
 """Beats of a recording in which other rhythms are made."""
 SPARED = 0.2
 """Share of the recordings of CinC 2017 without made beats: their rate alone is changed."""
+THIN = 5
+"""One window of so many is learned from where fibrillation is made: more of them cost runs of early beats."""
 SHORTEST_S = 2.0
 """A shorter piece holds no rhythm."""
 FOLDS = {"fit": {str(k) for k in range(1, 9)}, "inner": {"9"}}
@@ -96,6 +98,9 @@ def load_sets(root: Path, plan: BeatRecipe) -> Sets:
         fit = BeatSet.join([fit, windows(made_pieces(root, plan, fit_names), plan)])
     if plan.data.blocked:
         fit = BeatSet.join([fit, windows(blocked_pieces(root, plan, fit_names), plan)])
+    if plan.data.fibrillating:
+        found = windows(fibrillating_pieces(root, plan, fit_names), plan)
+        fit = BeatSet.join([fit, found.take(np.arange(0, len(found), THIN))])
     return Sets(fit, inner, unlabelled)
 
 
@@ -241,6 +246,15 @@ def blocked_pieces(root: Path, plan: BeatRecipe, names: set[str]) -> Iterator[Pi
         changed, conducted = made.block(one.signal, one.rate_hz, one.peaks, one.free, luck)
         rows = zip(one.peaks, conducted, one.symbols, strict=True)
         yield Piece(changed, one.rate_hz, tuple(Annotation(int(s), own) for s, there, own in rows if there))
+
+
+def fibrillating_pieces(root: Path, plan: BeatRecipe, names: set[str]) -> Iterator[Piece]:
+    """The same with atrial fibrillation that comes and goes; its beats keep their classes."""
+    luck = np.random.default_rng([plan.seed, 2])
+    for one in _ordinary(root, plan, names, plan.data.fibrillating):
+        changed, at, _ = made.fibrillate(one.signal, one.rate_hz, one.peaks, one.free, luck)
+        rows = zip(at, one.symbols, strict=True)
+        yield Piece(changed, one.rate_hz, tuple(Annotation(int(s), own) for s, own in rows))
 
 
 @dataclass(frozen=True, eq=False)
