@@ -80,8 +80,8 @@ DEVELOPMENT = {
         "with a candidate for it: better on the simulated patient, worse here in V; the choice between them "
         "was made with this in view, though records of DS1 held out had preferred the first",
         "with the next beat model, chosen on records of DS1 held out",
-        "with the beat model that ships, chosen on records of DS1 held out, and with the gates as they are, "
-        "chosen on DS1",
+        "with the one after it, and with the gates as they are, both chosen on DS1",
+        "with the beat model that ships, chosen on records of DS1 held out and on rhythms without S beats",
     ],
 }
 
