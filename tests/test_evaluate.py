@@ -158,7 +158,7 @@ def test_windows_of_one_record_are_drawn_together() -> None:
 def save_untrained(folder: Path, **changes: object) -> Path:
     """A checkpoint of a tiny net that knows nothing, and so tells different classes."""
     plan = recipes.load(str(tiny(folder, **changes)))
-    torch.manual_seed(3)
+    torch.manual_seed(5)
     net = WindowClassifier(plan).net
     with torch.no_grad():
         for parameter in net.parameters():
