@@ -54,7 +54,7 @@ def beat_plan(given: Namespace) -> BeatRecipe:
         plan,
         name="ablation",
         net={**plan.net, "reading": 0},
-        data=dataclasses.replace(plan.data, inner=HELD_OUT, weak=0, made=0),
+        data=dataclasses.replace(plan.data, inner=HELD_OUT, weak=0, made=0, blocked=0, fibrillating=0),
         pretraining=recipes.PretrainingOptions(1, 1, records=given.records),
         optimiser=dataclasses.replace(plan.optimiser, batch=given.batch, ema_decay=0.98),
     )

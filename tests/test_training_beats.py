@@ -38,6 +38,8 @@ from ecgedge.training.recipe import RECIPES
 
 SMALL = {"channels": [4, 4, 4, 4, 4], "width": 8, "layers": 1, "heads": 2, "feedforward": 8}
 NAMES = ["101", "106", "108"]
+ALONE = {"weak": 0, "made": 0, "blocked": 0, "fibrillating": 0, "records": 0}
+"""Nothing but these records."""
 
 
 def recipe_text(shipped: str = "ecg-sl", **changes: object) -> str:
@@ -262,7 +264,7 @@ def test_augmentation_keeps_the_template_and_the_empty_places() -> None:
 
 
 def test_a_run_goes_through_its_stages_and_is_not_run_again(mit: Path, tmp_path: Path) -> None:
-    path = small(tmp_path, inner=["106"], weak=0, made=0, records=0)
+    path = small(tmp_path, inner=["106"], **ALONE)
     made = run.train(str(path), mit, tmp_path / "out")
     trained = checkpoint.load_as(made, recipes.from_table)
     assert trained.inner["beats"] > 40
@@ -272,11 +274,11 @@ def test_a_run_goes_through_its_stages_and_is_not_run_again(mit: Path, tmp_path:
     again = checkpoint.load_as(run.train(str(path), mit, tmp_path / "out"), recipes.from_table)
     assert all(torch.equal(v, first[k]) for k, v in again.net.state_dict().items())
     with pytest.raises(DataError, match="another recipe"):
-        run.train(str(small(tmp_path, inner=["108"], weak=0, made=0, records=0)), mit, tmp_path / "out")
+        run.train(str(small(tmp_path, inner=["108"], **ALONE)), mit, tmp_path / "out")
 
 
 def test_pre_training_brings_the_error_down(mit: Path, tmp_path: Path) -> None:
-    path = small(tmp_path, inner=["106"], weak=0, made=0, records=0)
+    path = small(tmp_path, inner=["106"], **ALONE)
     plan = replace(recipes.load(str(path)), augmentation=recipes.AugmentationOptions())
     loaded = sets.load_sets(mit, plan)
     torch.manual_seed(0)
@@ -296,7 +298,7 @@ def test_pre_training_brings_the_error_down(mit: Path, tmp_path: Path) -> None:
 
 def test_a_net_learns_what_is_told(mit: Path, tmp_path: Path) -> None:
     """V is told of every seventh beat whatever it looks like: the positions cannot tell, so N wins."""
-    path = small(tmp_path, inner=["106"], weak=0, made=0, records=0, beat_epochs=0, masked_epochs=0, epochs=3)
+    path = small(tmp_path, inner=["106"], **ALONE, beat_epochs=0, masked_epochs=0, epochs=3)
     trained = checkpoint.load_as(run.train(str(path), mit, tmp_path / "out"), recipes.from_table)
     assert set(trained.inner["f1"]) == set(CLASSES)
     assert trained.inner["recall"]["F"] is None
@@ -354,7 +356,7 @@ def test_summary_against_torchmetrics() -> None:
 def test_evaluate_prints_and_keeps_the_table(
     mit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = small(tmp_path, inner=["106"], weak=0, made=0, records=0, beat_epochs=0, masked_epochs=0)
+    path = small(tmp_path, inner=["106"], **ALONE, beat_epochs=0, masked_epochs=0)
     made = run.train(str(path), mit, tmp_path / "out")
     (kept,) = report.command(str(made), mit, int8=False, data=None, split=None, out=tmp_path / "told")
     shown = capsys.readouterr().out
