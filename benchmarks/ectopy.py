@@ -81,8 +81,8 @@ DEVELOPMENT = {
         "was made with this in view, though records of DS1 held out had preferred the first",
         "with the next beat model, chosen on records of DS1 held out",
         "with the one after it, and with the gates as they are, both chosen on DS1",
-        "with the beat model that ships, chosen on records of DS1 held out and on rhythms without S beats, after "
-        "a like one whose false S beats lay in AF here, which gave the idea of making more AF",
+        "with the beat model that ships, chosen on records of DS1 held out and on rhythms without S beats, "
+        "after a like one whose false S beats lay in AF here, which gave the idea of making more AF",
     ],
 }
 
