@@ -60,8 +60,8 @@ recordings of DS1 that it is measured on; the first had seen those of CinC 2017.
 STEPS = ("before", "with_blocks", "as_it_ships")
 DEVELOPMENT = {
     "chosen_on": "DS1, every record held out once, and rhythms without S: of the last two, which are alike "
-    "on DS1 within chance, the one that is wrong less often in AF. Two and a half times as much made AF cost runs "
-    "of early beats (209: 244 of 383 found, not 322)",
+    "on DS1 within chance, the one that is wrong less often in AF. Two and a half times as much made AF "
+    "cost runs of early beats (209: 244 of 383 found, not 322)",
     "looks_at_ds2": "four before; then the next to last of these models, its int8 form before and after "
     "keys and values were centred; then this one, of which the idea (AF that comes and goes) came from "
     "seeing that the last false ones lay in DS2's AF",
