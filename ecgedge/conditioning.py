@@ -196,7 +196,7 @@ class Conditioner:
         self._due = max(self._due, self.needed(n_out))
 
     def push(self, values: Floats) -> Signal32:
-        """Take input values, shape (n,), float64, finite.
+        """Take input values, shape (n,), float64, finite; they are kept for a while, and must not change.
 
         Returns what is complete and not waited for: shape (m,), float32, in the unit of the input.
         """

@@ -134,8 +134,9 @@ class Watches:
 class _Chain:
     """What works on one stretch: one conditioner for each distinct specification.
 
-    Only beats are looked for in every push. When the next window, row of beats or finding about the mains
-    can be complete is known beforehand; the signal waits until then, for it costs the same in one go.
+    Only beats are looked for at once, and not even they where none can be told yet. When the next window, row
+    of beats or finding about the mains can be complete is known beforehand; the signal waits until then, for
+    it costs the same in one go.
     """
 
     def __init__(

@@ -120,7 +120,7 @@ def unrest(beats: Iterable[BeatClass]) -> float:
     changes = []
     for one, other in pairwise(beats):
         kind, rr_s = one.label + other.label, other.beat.rr_s
-        if rr_s is None or not set(kind) <= {NORMAL, EARLY_CLASS}:
+        if not rr_s or not set(kind) <= {NORMAL, EARLY_CLASS}:
             continue
         length = log(rr_s)
         if kind in latest:

@@ -93,6 +93,23 @@ def through_reader(frames: bytes, chunk: int) -> list[Message]:
     return [m for m in told(frames, list(range(chunk, len(frames), chunk))) if isinstance(m, RESULT)]
 
 
+@pytest.mark.parametrize("flat_s", [15.0, 30.0, 60.0])
+def test_a_beat_found_back_across_a_flat_line_does_not_depend_on_chunks(flat_s: float) -> None:
+    """A low beat before the signal goes flat is looked back for when it comes again."""
+    times = np.arange(round((100 + flat_s) * RATE_HZ)) / RATE_HZ
+    counts = np.zeros(times.size)
+    beats = [*np.arange(0.5, 39.0, 0.8), *np.arange(41.0 + flat_s, 99.0 + flat_s, 0.8)]
+    for at, height in [(at, 2000.0) for at in beats] + [(39.8, 720.0)]:
+        near = np.abs(times - at) < 0.1
+        counts[near] += height * np.exp(-(((times[near] - at) / 0.015) ** 2) / 2)
+    board = Board("b", RATE_HZ, 0.5, 16)
+    whole = np.rint(counts).astype(np.int32)
+    frames = encode_hello(board) + b"".join(encode_run(0, RATE_HZ, whole, 25))
+    results = [through_reader(frames, chunk) for chunk in (len(frames), 997, 61)]
+    assert results[0] == results[1] == results[2]
+    assert sum(isinstance(m, BeatClass) for m in results[0]) > 100
+
+
 @pytest.fixture(scope="module")
 def whole(patient) -> list[Message]:
     return through_reader(patient[1], len(patient[1]))

@@ -76,6 +76,7 @@ def test_beats_that_repeat_are_at_rest() -> None:
     swing = [0.8 * (1 + 0.05 * (-1) ** k) for k in range(12)]
     assert unrest(story(swing, "N" * 12)) == pytest.approx(np.log(1.05 / 0.95))
     assert unrest(story([0.8, 0.6, 1.0], "NNN")) == 0.0  # too few to say
+    assert unrest(story([0.8] * 6 + [0.0] + [0.8] * 6, "N" * 13)) == 0.0  # two at one place
 
 
 def test_what_follows_counts_as_what_came_before() -> None:

@@ -286,6 +286,7 @@ def test_mit_bih_records(data_dir: Path, tmp_path: Path) -> None:
             truth = marks.sample[[s in BEATS for s in marks.symbol]] / 360.0
             beats = detect(banded(signal, 360.0), rate=360.0)
             totals += count(truth, np.array([b.time_s for b in beats]))
+            assert (np.diff([b.sample for b in beats]) > 0).all(), "an R peak was told twice"
     hit, missed, extra = (int(n) for n in totals)
     assert hit / (hit + missed) >= 0.995
     assert hit / (hit + extra) >= 0.993

@@ -232,6 +232,21 @@ def test_a_stream_that_turns_to_garbage_is_said_and_gives_no_samples() -> None:
         assert f"as {name}" in status.text
 
 
+def test_a_notice_does_not_depend_on_how_bytes_of_one_moment_are_cut() -> None:
+    garbage = [random.Random(k).randbytes(240) for k in range(40)]
+
+    def heard(parts: int) -> list[Status]:
+        reader = make_reader()
+        out = paced(reader, frame_stream(30), 960)
+        for k, block in enumerate(garbage):
+            for piece in np.array_split(np.frombuffer(block, np.uint8), parts):
+                out += reader.push(Chunk(piece.tobytes(), 60.0 + 0.1 * k))
+        return notices(out)
+
+    assert len(heard(1)) == 1
+    assert heard(2) == heard(7) == heard(1)
+
+
 @pytest.mark.parametrize("protocol", ["auto", "text"])
 def test_garbage_before_recognition_is_not_held_against_what_follows(protocol: str) -> None:
     reader = make_reader(protocol)

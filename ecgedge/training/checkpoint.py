@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +42,14 @@ Checkpoint = Trained[recipes.Recipe]
 def save(path: Path, state: dict[str, Tensor], recipe: recipes.BaseRecipe, inner: dict[str, Any]) -> None:
     """Write a checkpoint in one step, so that a kill cannot leave half of one.
 
-    Processes that train together may all write it: each has the same weights, and a file of its own.
+    Of processes that train together only the first writes.
     """
+    from lightning.pytorch.utilities import rank_zero_only  # slow to import, and few who load ever save
+
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
+        return
     content = {"format": FORMAT, "recipe": dataclasses.asdict(recipe), "inner": inner, "state": state}
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial = path.with_suffix(".partial")
     torch.save(content, partial)
     partial.replace(path)
 

@@ -137,20 +137,23 @@ class Reader:
 
     def push(self, chunk: Chunk) -> list[Out]:
         """What the bytes up to here say. An empty chunk only lets time pass."""
+        out: list[Out]
         if self._start_s is None:
             if not chunk.data:
                 return []
             self._start_s = chunk.arrival_s
-        now = chunk.arrival_s
-        if self._settled is not None and now < self._look_s:
+        now, out = chunk.arrival_s, []
+        if self._settled is not None:
+            if now >= self._look_s:  # by what came before: how the bytes of now are cut makes no difference
+                self._mark(now)
+                self._judge(now, self._start_s, out)
+                self._look_s = now + _MARK_EVERY_S
             self._counted = None
             self._remember(chunk.data)
-            return self._heeded(self._settled.push(chunk), now)
+            return out + self._heeded(self._settled.push(chunk), now)
         self._mark(now)
-        self._look_s = now + _MARK_EVERY_S
         self._counted = None
         self._remember(chunk.data)
-        out: list[Out] = []
         if not self._sure:
             used = self._try(chunk, out)
             chunk = Chunk(chunk.data[used:], now)
@@ -158,7 +161,7 @@ class Reader:
             self._total += len(chunk.data)
             out += self._trying[0].decoder.push(chunk)
         self._heeded(out, now)
-        if self._settled is None and self.protocol is not None:
+        if self.protocol is not None:
             self._settled = self._trying[0].decoder
             self._marks.clear()  # what was dropped on the way here is no reason to complain
             self._mark(now)
