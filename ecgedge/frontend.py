@@ -358,18 +358,15 @@ class Frontend:
     def push_timed(self, message: Segment | SampleBlock | Gap) -> Iterable[Come]:
         """The same, in the order in which it becomes certain; to be read to its end."""
         messages = self._continuity.push(message)
-        if len(messages) == 1 and isinstance(piece := messages[0], Piece) and self._is_plain(piece):
-            assert self._chain is not None
-            return self._chain.push(piece.values, 0)
+        if len(messages) == 1 and isinstance(piece := messages[0], Piece):
+            if not piece.bridged and piece.values.size <= AT_ONCE:  # as nearly all
+                assert self._chain is not None
+                return self._chain.push(piece.values, 0)
         return self._take(messages)
 
     def finish(self) -> list[Out]:
         """End of the stream."""
         return [out for _, come in self._take(self._continuity.finish()) for out in come()]
-
-    def _is_plain(self, piece: Piece) -> bool:
-        """Whether a piece goes to the stages as it is, like nearly all."""
-        return not piece.bridged and piece.values.size <= AT_ONCE
 
     def _take(self, messages: list[Stretch | Piece | StretchEnd | Gap]) -> Iterator[Come]:
         for message in messages:

@@ -199,7 +199,8 @@ class Pipeline:
             for item in come():
                 out += self._tell(item)
         end = block.first + block.n
-        out += self._statuses(end, block)
+        if self._due() <= end:
+            out += self._statuses(end, block)
         self._move(end, block)
         return out
 

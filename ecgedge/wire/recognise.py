@@ -11,7 +11,7 @@ from ecgedge.messages import Board, Chunk, Counters, SampleBlock, Status
 from ecgedge.wire.advice import EXCERPT, explain
 
 _WINDOW_S = 3.0
-_MARK_EVERY_S = 0.25
+_MARK_EVERY_S = 0.5
 _REPEAT_S = 10.0
 _LEAST_BYTES = 32
 _PIECES = 32  # reads whose bytes are kept one by one
@@ -98,7 +98,7 @@ class Reader:
         self._recent: list[bytes] = []
         self._settled: Decoder | None = None  # whose protocol is known
         self._marks: deque[_Mark] = deque()
-        self._look_s = 0.0  # once the protocol is known, its counters are looked at four times a second
+        self._look_s = 0.0  # once the protocol is known, its counters are looked at twice a second
         self._said_s: float | None = None
         self._reason = ""  # what a decoder itself has said of bytes that it cannot use
         self._rivals: tuple[str, ...] = ()
