@@ -194,11 +194,11 @@ class Watched(RPeakDetector):
         super().__init__(first, time_s, rate_in_hz)
         self.late: set[int] = set()
 
-    def _accept(self, c: Hump, found_back: bool = False) -> Beat:
-        beat = super()._accept(c, found_back)
+    def _accept(self, c: Hump, found_back: bool = False) -> list[Beat]:
+        beats = super()._accept(c, found_back)
         if found_back:
-            self.late.add(beat.sample)
-        return beat
+            self.late.update(beat.sample for beat in beats)
+        return beats
 
 
 def latency(folder: Path, names: Sequence[str]) -> report.Json:
