@@ -32,6 +32,7 @@ from ecgedge import (
 )
 from ecgedge.cli_config import ConfigOption
 from ecgedge.errors import EcgedgeError, RecordingError, UsageError
+from ecgedge.hashes import without_openssl
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -178,6 +179,7 @@ def stream(
     config: ConfigOption = None,
 ) -> None:
     """Read a sensor, print what its signal says. Ctrl-C ends it with the summary."""
+    without_openssl()  # before anything imports numpy
     from ecgedge.session import run_stream
     from ecgedge.sinks.choice import stream_sink
 

@@ -358,10 +358,10 @@ class Frontend:
     def push_timed(self, message: Segment | SampleBlock | Gap) -> Iterable[Come]:
         """The same, in the order in which it becomes certain; to be read to its end."""
         messages = self._continuity.push(message)
-        if len(messages) == 1 and isinstance(piece := messages[0], Piece):
-            if not piece.bridged and piece.values.size <= AT_ONCE:  # as nearly all
-                assert self._chain is not None
-                return self._chain.push(piece.values, 0)
+        piece = messages[0] if len(messages) == 1 else None
+        if isinstance(piece, Piece) and not piece.bridged and piece.values.size <= AT_ONCE:  # as nearly all
+            assert self._chain is not None
+            return self._chain.push(piece.values, 0)
         return self._take(messages)
 
     def finish(self) -> list[Out]:

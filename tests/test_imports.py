@@ -96,11 +96,12 @@ INTERNAL: dict[str, set[str]] = {
     "mcu": NOUNS | {"bundle"},
     "cli_mcu": NOUNS | {"bundle", "mcu"},
     "machine": set(),
+    "hashes": set(),
     "bench": NOUNS | {"__init__", "machine", "bundle", "classifier", "golden", "pipeline", "ports", "wire"},
     "cli_bench": NOUNS | {"bench", "words"},
     "cli": NOUNS
     | {"cli_bench", "cli_config", "cli_data", "cli_explain", "cli_files", "cli_firmware", "cli_mcu"}
-    | {"cli_probe", "cli_workbench"}
+    | {"cli_probe", "cli_workbench", "hashes"}
     | {"__init__", "words", "session", "classify", "sinks", "ports", "bundle", "golden"},
     "datasets": NOUNS | {"__init__", "recordings"},
     "models": NOUNS,

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 HELLO_EVERY_S = 5.0
 _BATCH = 4096  # bytes written at once at full speed: what a Linux pseudo-terminal holds
+_LARGE_BATCH = 16384
+"""The same where board and host are in one process. Only for boards that tell their rate: that of others is
+measured from when their bytes arrive."""
 _TICK_S = 0.1
 _TURN_S = 0.0005
 """At full speed the interpreter lets board and host take turns so often; its usual 5 ms are waited."""
@@ -63,6 +66,9 @@ _TURNS = _Turns()
 class Link(Protocol):
     """Two directions of bytes between a board and a host. ``OSError`` means that it was cut."""
 
+    batch: int
+    """Bytes that a board in a hurry writes at once."""
+
     def board_read(self, timeout_s: float) -> bytes: ...
 
     def board_write(self, data: bytes) -> int: ...
@@ -76,6 +82,8 @@ class Link(Protocol):
 
 class PtyLink:
     """A pseudo-terminal in raw mode; ``path`` can be opened like any serial device."""
+
+    batch = _BATCH
 
     def __init__(self) -> None:
         import tty
@@ -135,7 +143,8 @@ class PtyLink:
 class PipeLink:
     """The same between two threads of one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch: int = _BATCH) -> None:
+        self.batch = batch
         self._condition = threading.Condition()
         self._to_host, self._to_board = bytearray(), bytearray()
         self._closed = False
@@ -147,8 +156,8 @@ class PipeLink:
     def board_write(self, data: bytes) -> int:
         """Send to the host; the number of bytes taken within a tick, 0 where the host does not read."""
         with self._condition:
-            self._condition.wait_for(lambda: self._closed or len(self._to_host) < _BATCH, _TICK_S)
-            room = _BATCH - len(self._to_host)
+            self._condition.wait_for(lambda: self._closed or len(self._to_host) < self.batch, _TICK_S)
+            room = self.batch - len(self._to_host)
             self._put(self._to_host, data[:room])
             return min(room, len(data))
 
@@ -159,7 +168,7 @@ class PipeLink:
     def host_write(self, data: bytes) -> None:
         """Send to the board; what it does not take is lost."""
         with self._condition:
-            self._put(self._to_board, data[: _BATCH - len(self._to_board)])
+            self._put(self._to_board, data[: self.batch - len(self._to_board)])
 
     def _put(self, buffer: bytearray, data: bytes) -> None:
         if self._closed:
@@ -251,7 +260,7 @@ class VirtualBoard:
                 if time_s >= hello_s:
                     self._say_hello()
                     hello_s = time_s + HELLO_EVERY_S
-                if paced or len(self._batch) > _BATCH - 256:
+                if paced or len(self._batch) > self._link.batch - 256:
                     self._flush()
                     self._listen(0.0)
                     while not (paced or self._streaming or self._closing.is_set()):
@@ -365,6 +374,8 @@ class VirtualPort(Port):
 
 def open_virtual(name: str, source: Source, speed: float, voice: Voice | None = None) -> VirtualPort:
     """Start a virtual board that plays ``source``, in ecgedge frames where no other voice is given."""
-    # In a hurry the detour through the system is left out; a larger batch would only cost memory.
-    link: Link = PtyLink() if hasattr(os, "openpty") and math.isfinite(speed) else PipeLink()
+    if math.isinf(speed):  # the detour through the system is left out
+        link: Link = PipeLink(_LARGE_BATCH if voice is None else _BATCH)
+    else:
+        link = PtyLink() if hasattr(os, "openpty") else PipeLink()
     return VirtualPort(name, source, link, speed, voice)
