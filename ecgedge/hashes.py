@@ -1,8 +1,8 @@
 """Hashes of the standard library without OpenSSL, whose library costs 3.5 MB of a small computer's memory.
 
-``hashlib`` loads it when it can, and so does numpy, by way of ``secrets``; Python has hashes of its own, the same
-and as good for checking a bundle. Only for a program of our own, and before numpy is imported: what others do
-with ``hashlib`` in their process is theirs.
+``hashlib`` loads it when it can, and so does numpy by way of ``secrets``. Python's own hashes are as good for
+checking a bundle. Only for a program of our own, and before numpy is imported: what others do with hashes
+in their process is theirs.
 """
 
 from __future__ import annotations
