@@ -24,6 +24,7 @@ NEAR = 0.03
 """Neighbourhood of the highest and of the lowest value, as a share of the range."""
 PILED = 2.0
 """Samples in runs at the end of the range over those in its neighbourhood."""
+_PIECES = 16  # that wait at most to be joined to the others: in one go they cost less
 LEAST_LEVELS = 50
 """Steps of the converter that the signal must span: with fewer, flat tops are the rule."""
 
@@ -77,15 +78,24 @@ class Clipping:
         self._keep = ceil(kept_s * rate_hz)
         self._values: Floats = np.empty(0)
         self._base = 0  # position of the first value kept
+        self._fresh: list[Floats] = []  # behind these
 
     def push(self, values: Floats) -> None:
         """Take raw values, shape (n,); all of them stay until the next push at least."""
+        self._fresh.append(values)
+        if len(self._fresh) > _PIECES:
+            self._join()
+
+    def _join(self) -> None:
         drop = max(0, self._values.size - self._keep)
-        self._values = np.concatenate((self._values[drop:], values))
+        self._values = np.concatenate((self._values[drop:], *self._fresh))
         self._base += drop
+        self._fresh = []
 
     def share(self, window: Window) -> float:
         """Share (0-1) of a window's raw samples that are clipped."""
+        if self._fresh:
+            self._join()
         begin = round((window.time_s - self._time_s) * self._rate)
         end = begin + round(window.seconds * self._rate)
         return clipped_share(self._values[max(0, begin - self._base) : end - self._base], self._rate)

@@ -214,11 +214,12 @@ class _Chain:
 
     def _hand_on(self, beats: list[Beat]) -> None:
         """Tell who waits for beats; they may make a row of beats due."""
-        for _, users in self._bands:
+        for band, users in self._bands:
             for _, windower in users:
                 if isinstance(windower, BeatWindower):
                     windower.add(beats)
-        self._due = self._next_due()
+                    if (n := windower.due) is not None:
+                        self._due = min(self._due, band.needed(n))
 
     def _next_due(self) -> int:
         """How many samples of the stretch must have come before there is something to tell beside beats."""

@@ -261,7 +261,8 @@ class FrameDecoder:
             run.parts.append(packed)
             run.n += n
         else:
-            self._end_run(out)
+            if run is not None:
+                self._end_run(out)
             self._run = _Run(first, time_us, n, form, [packed], anew)
         return True
 
