@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from ecgedge.bundle import open_bundle
 from ecgedge.classifier import Classifier
 from ecgedge.datasets import cinc2017
-from ecgedge.errors import DataError
+from ecgedge.errors import DataError, UsageError
 from ecgedge.models import build
 from ecgedge.training import checkpoint, rounding, run
 from ecgedge.training import recipe as recipes
@@ -232,6 +232,11 @@ def test_a_net_or_recipe_that_cannot_be_rounded_is_refused(tmp_path: Path) -> No
     path.write_text(text.replace("rounded = true", "rounding = true"), encoding="utf-8")
     with pytest.raises(DataError, match=r"keys \['rounding'\] unknown or missing"):
         recipes.load(str(path))
+
+
+def test_rounding_wants_exact_arithmetic(cinc_like: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="rounded, which learns with the rounding of int8, at precision bf16"):
+        run.train(str(rounded_recipe(tmp_path)), cinc_like, tmp_path, precision="bf16")
 
 
 def test_a_recipe_is_without_rounding_unless_it_says_so(tmp_path: Path) -> None:

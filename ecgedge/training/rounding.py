@@ -107,8 +107,9 @@ class _Meeting(TorchFunctionMode):
         if func in _SIGMOID:
             return self._sigmoid(args[0])
         if func in _WEIGHTED:
-            signal, weight, bias, *rest = args
-            out = func(signal, self._weight(weight), bias, *rest)
+            signal, weight, *rest = args
+            out = func(signal, self._weight(weight), *rest, **(kwargs or {}))
+            bias = rest[0] if rest else (kwargs or {}).get("bias")
             return out if bias is None else self._activation(out)
         out = func(*args, **(kwargs or {}))
         return self._activation(out) if func in _ROUNDED else out

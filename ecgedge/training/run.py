@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from ecgedge.datasets import cinc2017
 from ecgedge.datasets.archive import data_root
-from ecgedge.errors import DataError
+from ecgedge.errors import DataError, UsageError
 from ecgedge.training import checkpoint, metrics, noise, variants
 from ecgedge.training import recipe as recipes
 from ecgedge.training.augment import Augmenter
@@ -78,6 +78,9 @@ def fit(
     sets: tuple[ConditionedSet, ConditionedSet] | None = None,
 ) -> Path:
     """``train`` for a recipe in hand; ``sets`` are records to fit on and to score, in place of its own."""
+    if plan.rounded and machine.precision != "32":  # whose own rounding would hide that of int8
+        found = f"{plan.name}, which learns with the rounding of int8, at precision {machine.precision}"
+        raise UsageError(found, "--precision 32")
     folder = begin(plan, out, machine)
     module = WindowClassifier(plan, _teachers(plan, out))
     if plan.start is not None:
