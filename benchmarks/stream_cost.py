@@ -190,7 +190,7 @@ def main() -> None:
     """Parse the command line, measure, write the result file."""
     parser = report.options("stream_cost", QUESTION)
     parser.add_argument("--seconds", type=float, default=3600.0, help="length of the stream")
-    parser.add_argument("--runs", type=int, default=5, help="runs of each command")
+    parser.add_argument("--runs", type=int, default=15, help="runs of each command")
     given = parser.parse_args()
     to_one_core()
     figures = measure(given.seconds, given.runs)

@@ -73,7 +73,7 @@ _SIDE = 1.3  # an R peak is on the other side of zero than most only if it is so
 _SURER = 0.5  # by so much a candidate within the refractory time must surpass the beat before it
 _SURE, _LEAST_SURE = 6.0, -3.0  # log odds of a beat above the threshold, and the least that count
 _LEAST, _MOST = -1.5, 0.7  # bounds of the logarithms of height and slope
-_REST = 100  # after a beat nothing is told for so long from its R peak on, unless there is noise
+_REST = 100  # after a beat nothing is told for so long from its hump on, unless there is noise
 _KEPT = 8  # beats and intervals whose median is the level, the rhythm
 
 _ONES = np.ones(2 * _SHAPE + 1)
@@ -84,8 +84,8 @@ class RPeakDetector:
     """Beats of one stretch.
 
     A beat is given out at most ``delay_s`` after its R peak went in (``delay_low_s`` under noise, and for an
-    early, low one of unusual shape that might be a P wave; ``rest_s`` after the R peak before, where that is
-    later; later still where it is found looking back, and in the first 3 s).
+    early, low one of unusual shape that might be a P wave; later where it follows at once on another, is found
+    looking back, and in the first 3 s).
 
     Parameters
     ----------
@@ -97,7 +97,6 @@ class RPeakDetector:
 
     delay_s = (LOOK + SUM) / RATE_HZ
     delay_low_s = (LOOK + SUM + _WAIT) / RATE_HZ
-    rest_s = _REST / RATE_HZ
     weights: ClassVar[tuple[float, ...]] = (
         -0.81,
         2.45,
