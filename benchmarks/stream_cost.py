@@ -95,9 +95,14 @@ def spread(values: list[float], digits: int = 3) -> report.Json:
     return {name: round(value, digits) for name, value in figures.items()}
 
 
-def whole_command(seconds: float, form: str, runs: int) -> report.Json:
-    """The figures of several runs."""
-    rows = [once(seconds, form) for _ in range(runs)]
+def whole_commands(seconds: float, runs: int) -> report.Json:
+    """The figures of several runs of each form, in turn: all see the same slow and fast minutes."""
+    rounds = [{form: once(seconds, form) for form in FORMS} for _ in range(runs)]
+    return {form: whole_command(seconds, form, [each[form] for each in rounds]) for form in FORMS}
+
+
+def whole_command(seconds: float, form: str, rows: list[dict[str, float]]) -> report.Json:
+    """The figures of several runs of one form."""
     return {
         "command": command(seconds, form),
         "times_real_time": spread([seconds / row["wall_s"] for row in rows], 0),
@@ -152,7 +157,7 @@ def measure(seconds: float, runs: int) -> report.Json:
         "first_sample_is": "start of the process to its first JSON line, which follows 1 s of decoded signal",
         "first_sample_s": spread([wall_s for wall_s, _ in starts]),
         "first_sample_cpu_s": spread([cpu_s for _, cpu_s in starts]),
-        **{form: whole_command(seconds, form, runs) for form in FORMS},
+        **whole_commands(seconds, runs),
         "import_s": {module: spread([import_s(module) for _ in range(runs)]) for module in IMPORTED},
         "bundle_bytes": {path.name: path.stat().st_size for path in files},
     }

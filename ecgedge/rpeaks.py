@@ -84,8 +84,8 @@ class RPeakDetector:
     """Beats of one stretch.
 
     A beat is given out at most ``delay_s`` after its R peak went in (``delay_low_s`` under noise, and for an
-    early, low one of unusual shape that might be a P wave; later where it follows at once on another, is found
-    looking back, and in the first 3 s).
+    early, low one of unusual shape that might be a P wave; later where it follows at once on another or is
+    found looking back, and in the first 3 s).
 
     Parameters
     ----------
