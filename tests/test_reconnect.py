@@ -293,13 +293,13 @@ def test_writing_to_a_lost_port_is_no_error() -> None:
         opened.append(Flaky())
         return opened[0] if len(opened) == 1 else None
 
-    with ReconnectingPort("tty0", open_, (5.0, 5.0)) as port:
+    with ReconnectingPort("tty0", open_, (30.0, 30.0)) as port:
         port.write(b"hello?")
         assert not port.connected
         port.write(b"hello?")
         port.tune(9600)
         begin_s = time.monotonic()
-    assert time.monotonic() - begin_s < 1.0, "closing does not wait for the next attempt"
+    assert time.monotonic() - begin_s < 10.0, "closing does not wait for the next attempt"
 
 
 # -- other programs ------------------------------------------------------------------------------------
