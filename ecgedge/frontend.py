@@ -191,6 +191,8 @@ class _Chain:
             found += self._run()
         if len(self._certain) > _MANY:
             self._certain = dict(list(self._certain.items())[-_MANY // 2 :])
+        if not found:  # as nearly always
+            return []
         found.sort(key=itemgetter(0))
         return [(at, partial(self._take, what)) for at, what in found]
 

@@ -75,7 +75,7 @@ class SampleBlock:
     @property
     def n(self) -> int:
         """Number of samples."""
-        return int(self.counts.shape[0])
+        return len(self.counts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,8 +277,10 @@ class FrameDecoder:
             self._deliver(block, out)
 
     def _deliver(self, block: SampleBlock, out: list[Board | SampleBlock | Status]) -> None:
-        self._tally.samples += block.n
-        self._tally.leads_off += block.n if block.leads_off else 0
+        n = block.n
+        self._tally.samples += n
+        if block.leads_off:
+            self._tally.leads_off += n
         out.append(block)
 
     def _tell_missed(self, stands_at: int, now: float, out: list[Board | SampleBlock | Status]) -> None:
