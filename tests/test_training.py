@@ -183,6 +183,7 @@ def test_another_seed_or_fold_is_another_run(tmp_path: Path) -> None:
     assert plan.distillation is not None
     assert again.distillation is not None
     assert again.distillation.teachers == [f"{name}-fold2of5" for name in plan.distillation.teachers]
+    assert again.start == f"{plan.start}-fold2of5-seed7"
     same = ("net", "optimiser", "augmentation", "window", "preprocessing", "inputs")
     assert all(getattr(again, key) == getattr(plan, key) for key in same)
     assert recipes.from_table(dataclasses.asdict(again), "kept") == again

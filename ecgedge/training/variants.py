@@ -30,6 +30,8 @@ def varied(recipe: Recipe, seed: int | None, fold: str | None) -> Recipe:
 def with_seed(recipe: Recipe, seed: int) -> Recipe:
     """The recipe with another seed, named after it (``-seed7``), so that runs lie side by side.
 
+    The net that it starts from is that of the same seed, or most of the run would be the same; teachers stay.
+
     Raises
     ------
     UsageError
@@ -37,7 +39,9 @@ def with_seed(recipe: Recipe, seed: int) -> Recipe:
     """
     if seed < 0:
         raise UsageError(f"seed {seed}", "0 or more")
-    return replace(recipe, name=f"{recipe.name}-seed{seed}", seed=seed)
+    ending = f"-seed{seed}"
+    start = None if recipe.start is None else recipe.start + ending
+    return replace(recipe, name=recipe.name + ending, seed=seed, start=start)
 
 
 def with_fold(recipe: Recipe, fold: int, of: int) -> Recipe:
