@@ -96,9 +96,11 @@ class Humps:
             if self.searched + i - self._last > RULE and middle[i] > 0:
                 self._last = self.searched + i
                 humps.append(Hump(self._last, float(middle[i]), y[i : i + 2 * LOOK + 1].copy()))
-        gone = (self.searched if keep is None else keep) - self._first
-        self._envelope = np.concatenate((self._envelope[gone:], envelope[2 * RULE :]))
-        self._first += gone
+        if keep is None:  # as mostly
+            self._envelope, self._first = envelope, self.searched
+        else:
+            kept = self._envelope[keep - self._first :]
+            self._envelope, self._first = np.concatenate((kept, envelope[2 * RULE :])), keep
         self.searched += n
         self._signal = y[n:]
         return humps
