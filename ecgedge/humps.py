@@ -97,7 +97,7 @@ class Humps:
                 self._last = self.searched + i
                 humps.append(Hump(self._last, float(middle[i]), y[i : i + 2 * LOOK + 1].copy()))
         if keep is None:  # as mostly
-            self._envelope, self._first = envelope, self.searched
+            self._envelope, self._first = envelope[RULE:], self.searched
         else:
             kept = self._envelope[keep - self._first :]
             self._envelope, self._first = np.concatenate((kept, envelope[2 * RULE :])), keep
