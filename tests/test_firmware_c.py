@@ -360,6 +360,19 @@ def test_clause_5_3_every_command_is_answered_by_the_state_after_it(c: ctypes.CD
     assert sorted(samples_of(out)) == [29, 30, 31, 32, 33]
 
 
+@pytest.mark.parametrize("asked", [255, 256, 257, 700])
+def test_clause_3_3_more_commands_than_a_byte_counts_are_answered_all_the_same(
+    c: ctypes.CDLL, asked: int
+) -> None:
+    board = CBoard(c)
+    board.poll()
+    board.hear(frames.command_hello() * asked)
+    assert hellos(board.poll()) == [(True, 0, 250.0)] * 255
+    assert board.poll() == b""
+    board.hear(frames.command_hello())
+    assert len(hellos(board.poll())) == 1
+
+
 def test_clause_3_6_another_rate_is_told_before_the_first_frame_that_has_it(c: ctypes.CDLL) -> None:
     board = CBoard(c, samples=5)
     data = board.poll()

@@ -14,12 +14,19 @@ static void say_hello(ecgedge_stream *stream, uint32_t now_us) {
     stream->send(bytes, (uint16_t)(1 + ecgedge_hello_encode(bytes + 1, hello)));
 }
 
+/* Of more than its byte can count, the rest goes unanswered: no wrap may lose them all. */
+static void owe_hello(ecgedge_stream *stream) {
+    if (stream->owed < UINT8_MAX) {
+        stream->owed++;
+    }
+}
+
 void ecgedge_stream_receive(ecgedge_stream *stream, uint8_t byte) {
     uint8_t command = ecgedge_parse(&stream->parser, byte, &stream->new_rate);
     if (command == ECGEDGE_NOTHING) {
         return;
     }
-    stream->owed++;
+    owe_hello(stream);
     if (command == ECGEDGE_START || command == ECGEDGE_STOP) {
         stream->streaming = command == ECGEDGE_START;
     }
@@ -45,7 +52,7 @@ void ecgedge_stream_poll(ecgedge_stream *stream, uint32_t now_us) {
     }
     if ((uint8_t)((uint8_t)(now_us >> 16) - stream->hello_at) >= HELLO_EVERY) {
         stream->hello_at = (uint8_t)(now_us >> 16);
-        stream->owed++;
+        owe_hello(stream);
     }
     for (; stream->owed; stream->owed--) {
         say_hello(stream, now_us);

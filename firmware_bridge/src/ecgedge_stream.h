@@ -32,7 +32,7 @@ typedef struct {
     ecgedge_parser parser;
     uint32_t new_rate; /* asked for and not yet set, millihertz; 0 = none */
     uint8_t hello_at;  /* when a hello was last sent unasked, in 65.536 ms */
-    uint8_t owed;      /* hellos to be sent: the first one, and answers (5.3) */
+    uint8_t owed;      /* hellos to be sent: the first one, and answers (5.3); 255 at most */
     bool streaming;    /* what the host wants */
 } ecgedge_stream;
 
