@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import struct
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from ecgedge.messages import Board, Chunk, SampleBlock
 from ecgedge.ports.boards import BOARDS
 from ecgedge.ports.simulated import BitalinoSpeech
-from ecgedge.wire import PROTOCOLS
+from ecgedge.wire import PROTOCOLS, make_reader
 from ecgedge.wire.bitalino import checksum
 from ecgedge.wire.polar import pack
 from ecgedge.wire.protocentral import ZEROS
@@ -440,6 +442,25 @@ def test_memory_is_bounded(name: str) -> None:
         decoder.push(Chunk(sync * 200 + rng.randbytes(500), 0.0))
     held = decoder.counters.bytes - decoder.counters.discarded_bytes
     assert held < 1100
+
+
+@pytest.mark.parametrize("name", [*sorted(PROTOCOLS), "auto"])
+def test_garbage_for_ever_takes_no_memory(name: str) -> None:
+    reader, rng = make_reader(name), random.Random(3)
+
+    def take(pushes: range) -> int:
+        for k in pushes:
+            reader.push(Chunk(rng.randbytes(23), 0.02 * k))
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = take(range(1500))
+        grown = take(range(1500, 4500)) - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 24_000, "8 bytes a push would be as many"
 
 
 def test_checksum_of_bitalino_is_that_of_its_manual() -> None:

@@ -166,6 +166,8 @@ class PacketDecoder(ABC):
                 packet.arrival_s = self._arrival(self._at + at)
             found += run
         self._held, self._at = data[at:], self._at + at
+        while self._arrivals and self._arrivals[0][0] <= self._at:  # no packet to come ends there
+            self._arrivals.popleft()
         return found
 
     def _skip(self, data: bytes) -> None:
