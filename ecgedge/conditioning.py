@@ -46,6 +46,18 @@ _NOTHING = np.empty(0, dtype=np.float32)
 _DESIGNS = 4  # filters that are kept: every stretch of a stream has the same ones
 
 
+def check_rate(rate_hz: float) -> None:
+    """Refuse a sampling rate of which no ECG can be made.
+
+    Raises
+    ------
+    UsageError
+        Outside of 20-20000 Hz.
+    """
+    if not _MIN_RATE_HZ <= rate_hz <= _MAX_RATE_HZ:
+        raise UsageError(f"a sampling rate of {rate_hz:g} Hz", "20-20000 Hz", "Check --fs or the board.")
+
+
 def check_spec(spec: dict[str, Any]) -> None:
     """Refuse a specification that this version does not understand in full.
 
@@ -149,10 +161,7 @@ class Conditioner:
 
     def __init__(self, spec: dict[str, Any], rate_in_hz: float) -> None:
         check_spec(spec)
-        if not _MIN_RATE_HZ <= rate_in_hz <= _MAX_RATE_HZ:
-            raise UsageError(
-                f"a sampling rate of {rate_in_hz:g} Hz", "20-20000 Hz", "Check --fs or the board."
-            )
+        check_rate(rate_in_hz)
         self.rate_hz = float(spec["rate_hz"])
         self.rate_in_hz = float(rate_in_hz)
         self._num, self._den = _ratio(self.rate_in_hz / self.rate_hz)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecgedge import leads
 from ecgedge.errors import UsageError
 from ecgedge.messages import Gap, GapCause, Piece, SampleBlock, Segment, Stretch, StretchEnd
 
@@ -27,21 +28,22 @@ class Continuity:
 
     Parameters
     ----------
-    lead : which column of the blocks, from 0
+    lead : which column of the blocks, from 0, or what the board calls it
     bridge_s : longest missing run that is bridged, seconds
 
     Raises
     ------
     UsageError
-        From the constructor if a number is negative; from ``push`` if the board has no such lead.
+        From the constructor if the bridge is no length; from ``push`` of a segment, which changes nothing
+        then, if its board has no such lead.
     """
 
-    def __init__(self, lead: int = 0, bridge_s: float = 0.5) -> None:
-        if lead < 0:
-            raise UsageError(f"lead number {lead}", "0 or more", "Leads are counted from 0.")
+    def __init__(self, lead: int | str = 0, bridge_s: float = 0.5) -> None:
         if not (isfinite(bridge_s) and bridge_s >= 0):
             raise UsageError(f"a bridge of {bridge_s} s", "0 or more seconds")
         self._lead = lead
+        self.column = 0
+        """Where the lead stands in the blocks of the present segment."""
         self._bridge_s = bridge_s
         self._segment: Segment | None = None
         self._scale = 1.0
@@ -61,11 +63,12 @@ class Continuity:
         """Take what the clock gave; return what is certain."""
         if isinstance(message, SampleBlock):
             return self._block(message)
-        out = self._close_cause()
         if isinstance(message, Gap):
+            out = self._close_cause()
             self._next = message.first + message.n
             return [*out, message, *self._end_if_long()]
-        out += self._end()
+        self.column = leads.column(message.board, self._lead)
+        out = self._close_cause() + self._end()
         self._segment = message
         self._next = message.first
         scale = message.board.uv_per_count
@@ -79,11 +82,7 @@ class Continuity:
     def _block(self, block: SampleBlock) -> list[Out]:
         if self._segment is None:
             raise ValueError("a block came before any segment")  # a fault of the caller, not of a user
-        leads = block.counts.shape[1]
-        if self._lead >= leads:
-            allowed = "0" if leads == 1 else f"0 to {leads - 1}"
-            raise UsageError(f"lead number {self._lead}", allowed, "Leads are counted from 0; see --lead.")
-        values = block.counts[:, self._lead] * self._scale
+        values = block.counts[:, self.column] * self._scale
         if not block.leads_off and isfinite(np.dot(values, values)):  # then all of them are
             return self._good(block.first, values)
         good = np.zeros(block.n, dtype=bool) if block.leads_off else np.isfinite(values)

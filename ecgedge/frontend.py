@@ -20,7 +20,7 @@ import numpy as np
 from ecgedge import beat_windows, features, irregularity, morphology, polarity, quality, rpeaks
 from ecgedge.beat_windows import BeatSpec, BeatWindow, BeatWindower
 from ecgedge.clipping import Clipping
-from ecgedge.conditioning import Conditioner
+from ecgedge.conditioning import Conditioner, check_rate
 from ecgedge.continuity import Continuity
 from ecgedge.mains import BLOCK_S, Hum, MainsMeter, MainsWatch
 from ecgedge.messages import (
@@ -339,11 +339,13 @@ class Frontend:
     Parameters
     ----------
     consumers : the models that windows are cut for
-    lead : column of the samples, from 0
+    lead : column of the samples, from 0, or what the board calls it
     person : whose heart it is
     """
 
-    def __init__(self, consumers: tuple[Consumer, ...], lead: int = 0, person: Person = UNKNOWN) -> None:
+    def __init__(
+        self, consumers: tuple[Consumer, ...], lead: int | str = 0, person: Person = UNKNOWN
+    ) -> None:
         self._consumers, self._person = consumers, person
         self._continuity = Continuity(lead)
         self._chain: _Chain | None = None
@@ -354,12 +356,26 @@ class Frontend:
         """What was measured of the mains."""
         return self._watches.mains
 
+    @property
+    def lead(self) -> int:
+        """The column in which the lead stands now."""
+        return self._continuity.column
+
     def push(self, message: Segment | SampleBlock | Gap) -> list[Out]:
-        """Take what the clock gave."""
+        """Take what the clock gave.
+
+        Raises
+        ------
+        UsageError
+            For a segment whose rate or leads will not do; nothing has changed then, and its samples must not
+            be pushed.
+        """
         return [out for _, come in self.push_timed(message) for out in come()]
 
     def push_timed(self, message: Segment | SampleBlock | Gap) -> Iterable[Come]:
         """The same, in the order in which it becomes certain; to be read to its end."""
+        if isinstance(message, Segment):
+            check_rate(message.rate_hz)
         messages = self._continuity.push(message)
         piece = messages[0] if len(messages) == 1 else None
         if isinstance(piece, Piece) and not piece.bridged and piece.values.size <= AT_ONCE:  # as nearly all
@@ -368,7 +384,7 @@ class Frontend:
         return self._take(messages)
 
     def finish(self) -> list[Out]:
-        """End of the stream."""
+        """End of the stream, or of what can be worked on: the rest. Another segment may follow."""
         return [out for _, come in self._take(self._continuity.finish()) for out in come()]
 
     def _take(self, messages: list[Stretch | Piece | StretchEnd | Gap]) -> Iterator[Come]:

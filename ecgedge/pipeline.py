@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ecgedge.accounts import Accounts
 from ecgedge.clock import Clock
+from ecgedge.errors import UsageError
 from ecgedge.frontend import KEPT_S, Cut, Frontend, Notice, PreparedBeats
 from ecgedge.heads import Heads, consumer
 from ecgedge.hrv import HeartRate
@@ -33,7 +34,7 @@ from ecgedge.messages import (
 from ecgedge.rhythm import BRIDGE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ecgedge.classifier import Classifier
     from ecgedge.frontend import Come, Out
@@ -49,7 +50,7 @@ class Pipeline:
     ----------
     classifiers : opened models; see ``Heads`` for which go together
     rate_hz : sampling rate given by the user, else the board's or measured
-    lead : column of the samples, from 0
+    lead : column of the samples, from 0, or what the board calls it
     minimum_episode_s : shortest episode that is told, seconds
     samples : give out the SampleBlocks too, as the clock numbered them (for a recorder)
     person : whose heart it is, for models that ask for age and sex
@@ -67,7 +68,7 @@ class Pipeline:
         classifiers: tuple[Classifier, ...],
         *,
         rate_hz: float | None = None,
-        lead: int = 0,
+        lead: int | str = 0,
         minimum_episode_s: float = 30.0,
         samples: bool = False,
         person: Person = UNKNOWN,
@@ -96,11 +97,17 @@ class Pipeline:
         self._next_status_s = STATUS_S
         self._status_at: int | None = None  # the sample it falls on, once that is known
         self._segment: Segment | None = None
+        self._idle = False  # nothing can be made of the samples of the present segment
 
     @property
     def time_s(self) -> float:
         """Seconds of stream so far, gaps included."""
         return self._clock.time_s(self._at)
+
+    @property
+    def lead(self) -> int:
+        """The column in which the lead stands now."""
+        return self._frontend.lead
 
     @property
     def samples(self) -> int:
@@ -179,21 +186,40 @@ class Pipeline:
         if isinstance(timed, Segment):
             before, self._segment = self._segment, timed
             out += [timed, *self._accounts.advance(timed.first, timed.time_s)]  # the last at the old rate
+            items, refusal = self._begin(timed, first=before is None)
+            if refusal is not None:
+                out.append(self.status(text=f"the samples from here on are left out: {refusal}"))
             if before is not None and timed.source == "measured" and timed.rate_hz != before.rate_hz:
                 text = f"samples arrive at {timed.rate_hz:g} a second from here on, not {before.rate_hz:g}"
                 out.append(self.status(text=text))
         else:
             self._at = timed.first + timed.n
-        for item in self._frontend.push(timed):
+            items = self._frontend.push(timed)
+        for item in items:
             out += self._tell(item)
         self._status_at = None
         return out + self._second() if self.time_s >= self._next_status_s else out
+
+    def _begin(self, segment: Segment, *, first: bool) -> tuple[list[Out], UsageError | None]:
+        """What ends where a segment begins, and why its samples cannot be worked on, if they cannot.
+
+        With the first segment that is an error of whoever started the stream. Later on it is the board that
+        has changed, and may change back: a monitor goes on.
+        """
+        self._idle = False
+        try:
+            return self._frontend.push(segment), None
+        except UsageError as refusal:
+            if first:
+                raise
+            self._idle = True
+            return self._frontend.finish(), refusal
 
     def _block(self, block: SampleBlock) -> list[Message]:
         """What the samples of a block bring about, each at the sample that made it certain."""
         out: list[Message] = [block] if self._give_samples else []
         electrode = block.leads_off != self._electrode_off
-        for sample, come in self._with_electrode(block) if electrode else self._frontend.push_timed(block):
+        for sample, come in self._with_electrode(block) if electrode else self._found(block):
             out += self._statuses(sample - 1, block)
             self._move(sample, block)
             for item in come():
@@ -204,13 +230,17 @@ class Pipeline:
         self._move(end, block)
         return out
 
+    def _found(self, block: SampleBlock) -> Iterable[Come]:
+        """What the frontend finds in a block."""
+        return () if self._idle else self._frontend.push_timed(block)
+
     def _with_electrode(self, block: SampleBlock) -> Iterator[Come]:
         """What the frontend finds in a block with which an electrode comes off or is back, and that."""
         at, told = block.first + 1, False
         if block.leads_off:  # before what that ends
             told = True
             yield at, self._electrode
-        for sample, come in self._frontend.push_timed(block):
+        for sample, come in self._found(block):
             if not told and sample > at:  # after the gap that it closes
                 told = True
                 yield at, self._electrode

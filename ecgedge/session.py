@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ecgedge.classifier import open_models
 from ecgedge.errors import PortError, UnrecognisedError, UsageError
 from ecgedge.greeting import Greeting
+from ecgedge.leads import column, find_lead
 from ecgedge.messages import (
     UNKNOWN,
     Board,
@@ -24,7 +25,6 @@ from ecgedge.messages import (
 from ecgedge.pace import PaceWatch
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports import Port, open_port
-from ecgedge.recordings import find_lead
 from ecgedge.wire import make_reader, usual_rates
 from ecgedge.words import DEFAULT_MODELS
 
@@ -132,8 +132,17 @@ class LiveStream:
         self._until_s = math.inf if options.duration_s is None else options.duration_s
         # Models are opened after the port: a port that cannot be opened is told at once.
         self._models = open_models(options.models)
-        number, self._lead_name = _find_lead(options.lead, port)
-        self._pipeline = self._make_pipeline(number)
+        self._lead = _find_lead(options.lead, port)
+        self._pipeline = Pipeline(
+            self._models,
+            rate_hz=None if options.port.startswith("replay:") else options.fs,
+            lead=self._lead,
+            minimum_episode_s=options.minimum_episode_s,
+            samples=options.samples,
+            person=options.person,
+            attention=options.attention,
+            wire=lambda: self._reader.counters,
+        )
         self._last_byte_s: float | None = None
         self._silent = False
         self._read = 0  # samples read when last looked
@@ -159,19 +168,10 @@ class LiveStream:
         """Rate at which a serial line is listened to."""
         return self._greeting.baud if self._port.tunable else None
 
-    def _make_pipeline(self, lead: int) -> Pipeline:
-        self.lead = lead
-        options = self._options
-        return Pipeline(
-            self._models,
-            rate_hz=None if options.port.startswith("replay:") else options.fs,
-            lead=lead,
-            minimum_episode_s=options.minimum_episode_s,
-            samples=options.samples,
-            person=options.person,
-            attention=options.attention,
-            wire=lambda: self._reader.counters,
-        )
+    @property
+    def lead(self) -> int:
+        """The column in which the lead stands now."""
+        return self._pipeline.lead
 
     def step(self) -> bool:
         """Read once, and tell what follows; False at the end of the port or of the duration."""
@@ -192,10 +192,8 @@ class LiveStream:
 
     def _take(self, items: Iterable[Board | SampleBlock | Status]) -> None:
         for item in items:
-            if isinstance(item, Board) and self._lead_name is not None:
-                # Until a board has named its leads nothing has gone through the pipeline.
-                self._pipeline = self._make_pipeline(_named_lead(item, self._lead_name))
-                self._lead_name = None
+            if isinstance(item, Board) and not self._pipeline.sample:
+                column(item, self._lead)  # a mistake is told at once, not when the rate has been measured
             self._write(self._pipeline.push(item))
 
     def _meet(self, now_s: float) -> None:
@@ -292,17 +290,10 @@ class LiveStream:
             self._sink.write(message)
 
 
-def _find_lead(lead: str | None, port: Port) -> tuple[int, str | None]:
-    """Column of ``--lead``; its name where that is all there is until the board has told its leads."""
+def _find_lead(lead: str | None, port: Port) -> int | str:
+    """Column of ``--lead``, or its name where nothing has told of the leads yet."""
     if lead is None:
-        return 0, None
+        return 0
     if port.lead_names:
-        return find_lead(port.lead_names, lead, port.name), None
-    return (int(lead), None) if lead.isdecimal() else (0, lead)
-
-
-def _named_lead(board: Board, lead: str) -> int:
-    """Column of a lead that a board names."""
-    if not board.lead_names:
-        raise UsageError(f"lead {lead!r}", "a number from 0", f"{board.name}: these leads have no names.")
-    return find_lead(board.lead_names, lead, board.name)
+        return find_lead(port.lead_names, lead, port.name)
+    return int(lead) if lead.isdecimal() else lead

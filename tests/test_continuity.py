@@ -57,17 +57,32 @@ def test_plain_signal_is_one_stretch_in_millivolt() -> None:
 
 
 def test_unknown_scale_leaves_counts_and_the_lead_is_chosen() -> None:
-    values, _, rest = joined(run([segment(board=Board("text", RATE)), ramp(0, 5)], lead=1))
+    values, _, rest = joined(run([segment(board=Board("text", RATE, leads=2)), ramp(0, 5)], lead=1))
     assert rest[0] == Stretch(0, 0.0, RATE, False)
     assert np.array_equal(values, -np.arange(5.0))
 
 
-@pytest.mark.parametrize("lead", [2, 7])
-def test_a_lead_that_is_not_there(lead: int) -> None:
-    with pytest.raises(UsageError, match=f"lead number {lead}; expected 0 to 1"):
-        run([segment(), ramp(0, 5)], lead=lead)
-    with pytest.raises(UsageError):
-        Continuity(lead=-1)
+def test_a_lead_is_found_by_its_name_wherever_it_stands() -> None:
+    before, after = (Board("text", RATE, leads=2, lead_names=names) for names in (("a", "ECG"), ("ECG", "a")))
+    parts = [segment(board=before), ramp(0, 5), segment(first=5, board=after), ramp(5, 5)]
+    values, _, _ = joined(run(parts, lead="ecg"))
+    assert np.array_equal(values, [*-np.arange(5.0), *np.arange(5.0, 10.0)])
+
+
+@pytest.mark.parametrize(
+    ("lead", "said"),
+    [
+        (2, "lead number 2; expected 0 to 1"),
+        (-1, "lead number -1; expected 0 to 1"),
+        ("ECG", "lead 'ECG'; expected a number from 0"),
+        ("7", "lead number 7"),
+    ],
+)
+def test_a_lead_that_is_not_there_changes_nothing(lead: int | str, said: str) -> None:
+    continuity = Continuity(lead)
+    with pytest.raises(UsageError, match=said):
+        continuity.push(segment(board=Board("text", RATE, leads=2)))
+    assert continuity.finish() == []
 
 
 def test_short_gap_is_bridged_by_a_straight_line() -> None:

@@ -43,11 +43,13 @@ INTERNAL: dict[str, set[str]] = {
     "messages": set(),
     "errors": set(),
     "wire": NOUNS,
-    "recordings": NOUNS,
+    "recordings": NOUNS | {"leads"},
     "ports": NOUNS | {"wire", "recordings"},
     "order": set(),
+    "leads": NOUNS,
     **dict.fromkeys(STAGES, NOUNS),
     **dict.fromkeys(("quality", "morphology", "polarity", "beat_figures", "hrv"), NOUNS | {"order"}),
+    "continuity": NOUNS | {"leads"},
     "beat_windows": NOUNS | {"order", "beat_figures"},
     "beat_features": NOUNS,
     "humps": NOUNS,
@@ -67,7 +69,7 @@ INTERNAL: dict[str, set[str]] = {
     "pipeline": NOUNS | STAGES | {"frontend", "heads", "accounts", "bundle", "classifier", "wire"},
     "greeting": NOUNS | {"wire"},
     "session": NOUNS
-    | {"greeting", "pace", "pipeline", "classifier", "words"}
+    | {"greeting", "leads", "pace", "pipeline", "classifier", "words"}
     | {"ports", "recordings", "wire", "sinks"},
     "classify": NOUNS | {"pipeline", "heads", "classifier", "verdict", "recordings", "sinks", "words"},
     "sinks": NOUNS | {"recordings"},
@@ -97,13 +99,14 @@ INTERNAL: dict[str, set[str]] = {
     "cli_mcu": NOUNS | {"bundle", "mcu"},
     "machine": set(),
     "hashes": set(),
+    "console": set(),
     "bench": NOUNS | {"__init__", "machine", "bundle", "classifier", "golden", "pipeline", "ports", "wire"},
     "cli_bench": NOUNS | {"bench", "words"},
     "cli": NOUNS
     | {"cli_bench", "cli_config", "cli_data", "cli_explain", "cli_files", "cli_firmware", "cli_mcu"}
-    | {"cli_probe", "cli_workbench", "hashes"}
+    | {"cli_probe", "cli_workbench", "console", "hashes"}
     | {"__init__", "words", "session", "classify", "sinks", "ports", "bundle", "golden"},
-    "datasets": NOUNS | {"__init__", "recordings"},
+    "datasets": NOUNS | {"__init__", "leads", "recordings"},
     "models": NOUNS,
     "training": NOUNS
     | STAGES

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from ecgedge.classifier import open_models
+from ecgedge.errors import UsageError
 from ecgedge.hrv import HeartRate
-from ecgedge.messages import Beat, Board, Message, SampleBlock, Status, Verdict
+from ecgedge.messages import Beat, Board, Message, SampleBlock, Segment, Status, Verdict
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports.patient import RATE_HZ, SimulatedPatient
 
@@ -71,3 +75,46 @@ def test_statuses_do_not_depend_on_blocks(counts: np.ndarray, whole: list[Messag
         return [m for m in messages if isinstance(m, Status)]
 
     assert statuses(told(counts, block)) == statuses(whole)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (Board("slow", 15.0, 0.5, 16, 2), "a sampling rate of 15 Hz"),
+        (Board("b", RATE_HZ, 0.5, 16), "lead number 1"),
+    ],
+)
+def test_a_board_that_becomes_unreadable_does_not_end_the_stream(
+    counts: np.ndarray, other: Board, said: str
+) -> None:
+    pipeline = Pipeline(open_models(("efficientecg-s",)), lead=1)
+    two = np.column_stack((counts, counts))
+    both = dataclasses.replace(BOARD, leads=2)
+    n = 20 * round(RATE_HZ)
+    out: list[Message] = []
+    for at, board in ((0, both), (n, other), (2 * n, both)):
+        out += pipeline.push(board)
+        block = two[at : at + n, : board.leads]
+        for k in range(0, n, 25):
+            out += pipeline.push(SampleBlock(at + k, block[k : k + 25], (at + k) / RATE_HZ, indexed=True))
+    out += pipeline.finish()
+    segments = [m for m in out if isinstance(m, Segment)]
+    assert [s.first for s in segments] == [0, n, 2 * n]
+    ends = [s.time_s for s in segments] + [out[-1].time_s]
+    beats = [[m for m in out if isinstance(m, Beat) and a <= m.time_s < b] for a, b in pairwise(ends)]
+    assert len(beats[0]) > 15
+    assert beats[1] == []
+    assert len(beats[2]) > 15
+    assert [m.text for m in out if isinstance(m, Status) and said in m.text] == [
+        m.text for m in out if isinstance(m, Status) and m.text
+    ]
+    assert out[-1].state == "ended"
+    assert out[-1].counters.samples == 3 * n
+    assert [m for m in out if isinstance(m, Verdict)], "windows before and after"
+
+
+def test_a_stream_that_begins_unreadable_is_the_mistake_of_who_began_it() -> None:
+    pipeline = Pipeline((), lead=1)
+    pipeline.push(BOARD)
+    with pytest.raises(UsageError, match="lead number 1; expected 0"):
+        pipeline.push(SampleBlock(0, np.zeros((25, 1)), 0.0, indexed=True))

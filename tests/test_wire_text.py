@@ -211,6 +211,15 @@ def test_a_lasting_change_of_form_is_learnt_and_announced() -> None:
     assert 100 < len(samples(out)) < 199
 
 
+def test_labels_that_change_places_are_announced_anew() -> None:
+    out, _ = read(lines(RAMP, form="raw:1,ECG:{}") + lines(RAMP, form="ECG:{},raw:1"))
+    boards = [k for k, m in enumerate(out) if isinstance(m, Board)]
+    assert [out[k].lead_names for k in boards] == [("raw", "ECG"), ("ECG", "raw")]
+    for k, column in zip(boards, (1, 0), strict=True):
+        ecg = out[k + 1].counts[:, column]
+        assert ecg.tolist() == list(range(int(ecg[0]), 400))
+
+
 def test_a_run_too_short_to_be_believed_is_never_delivered() -> None:
     out, decoder = read(b"x\n" + lines(RAMP[:9]) + b"what is this\n" + lines(RAMP[:9]))
     assert out == []

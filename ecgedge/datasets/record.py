@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecgedge.errors import DataError
-from ecgedge.recordings import find_lead
+from ecgedge.leads import find_lead
 
 if TYPE_CHECKING:
     from ecgedge.messages import Floats

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 
 from ecgedge.errors import RecordingError, UsageError
+from ecgedge.leads import find_lead
 from ecgedge.messages import Board, SampleBlock
 from ecgedge.recordings import wfdb
 from ecgedge.recordings.annotations import cut, decode, leads_off_spans
@@ -274,24 +275,6 @@ def _only(recording: Recording, lead: str | int, name: str) -> Recording:
 
     board = replace(recording.board, leads=1)
     return replace(recording, board=board, lead_names=(recording.lead_names[k],), _source=source)
-
-
-def find_lead(names: tuple[str, ...], lead: str | int, name: str) -> int:
-    """Index of the lead called ``lead`` (a name, else a number from 0).
-
-    Raises
-    ------
-    UsageError
-        Where there is none.
-    """
-    wanted = str(lead).strip().lower()
-    for k, known in enumerate(names):
-        if known.lower() == wanted:
-            return k
-    if wanted.isdecimal() and int(wanted) < len(names):
-        return int(wanted)
-    known_names = ", ".join(f"{k} ({known})" for k, known in enumerate(names))
-    raise UsageError(f"lead {lead!r}", f"one of {known_names} in {name}")
 
 
 def _recut(source: Iterator[tuple[int, Floats]], n: int) -> Iterator[tuple[int, Floats]]:

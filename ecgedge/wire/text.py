@@ -108,6 +108,7 @@ class TextDecoder:
         self._first = True
         self._form: Form | None = None
         self._leads = 0
+        self._labels: Form = ()  # as announced
         self._header: tuple[str, ...] = ()  # of the latest line of labels
         self._run: deque[_Line] = deque()
         self._need = (_RUN_LINES, _RUN_BYTES)
@@ -181,10 +182,11 @@ class TextDecoder:
             return
         self._need, self._bad_run = (1, 0), 0
         self.protocol = "text"
-        leads = len(self._form) if self._form else max(1, self._leads)
-        if leads != self._leads:
+        labels = self._form or ()
+        leads = len(labels) or max(1, self._leads)
+        if leads != self._leads or (labels and labels != self._labels):
             self._deliver(ready, out)
-            self._leads = leads
+            self._leads, self._labels = leads, labels
             out.append(Board("text", leads=leads, lead_names=_names(self._form or (), self._header)))
         ready.extend(self._run)
         self._run.clear()
