@@ -283,6 +283,32 @@ def test_the_encoder_layer_is_torchs(heads: int) -> None:
         torch.testing.assert_close(mine(x), theirs(x), rtol=1e-5, atol=1e-5)
 
 
+def test_the_transformer_starts_as_torchs_does() -> None:
+    """Spread and greatest of each kind of weight; layers that start alike."""
+    torch.manual_seed(0)
+    theirs = nn.TransformerEncoderLayer(256, 8, 128)
+    mine = EncoderLayer(256, 8, 128, 0.1)
+    query, key, value = theirs.self_attn.in_proj_weight.chunk(3)
+    for own, other in (
+        (mine.query.weight, query),
+        (mine.key.weight, key),
+        (mine.value.weight, value),
+        (mine.project.weight, theirs.self_attn.out_proj.weight),
+        (mine.widen.weight, theirs.linear1.weight),
+        (mine.narrow.weight, theirs.linear2.weight),
+    ):
+        assert own.std().item() == pytest.approx(other.std().item(), rel=0.02)
+        assert own.abs().max().item() == pytest.approx(other.abs().max().item(), rel=0.01)
+    assert not any(theirs.self_attn.in_proj_bias.tolist() + theirs.self_attn.out_proj.bias.tolist())
+    for part in (mine.query, mine.key, mine.value, mine.project):
+        assert not part.bias.any()
+    first, second = DualNet(sized("pp-s")).encoder.layers
+    assert set(first.state_dict()) == set(mine.state_dict())
+    for name, weight in first.state_dict().items():
+        assert torch.equal(weight, second.state_dict()[name]), name
+        assert weight.data_ptr() != second.state_dict()[name].data_ptr(), "each learns for itself"
+
+
 # ---- axial attention
 
 

@@ -6,6 +6,8 @@ projection of their own.
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -90,7 +92,8 @@ def _in_order(gates: Tensor) -> Tensor:
 class EncoderLayer(nn.Module):
     """Post-norm transformer layer (Vaswani et al., NeurIPS 2017) with GELU.
 
-    Computes what ``torch.nn.TransformerEncoderLayer`` does, with no tensor of more than four dimensions.
+    Computes what ``torch.nn.TransformerEncoderLayer`` does, with no tensor of more than four dimensions, and
+    starts from weights that are drawn as there.
     """
 
     def __init__(self, width: int, heads: int, feedforward: int, dropout: float) -> None:
@@ -105,6 +108,12 @@ class EncoderLayer(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
+        # Drawn as one matrix (Glorot and Bengio, AISTATS 2010): half the variance of one for each.
+        packed = nn.init.xavier_uniform_(torch.empty(3 * width, width))
+        for part, weight in zip((self.query, self.key, self.value), packed.chunk(3), strict=True):
+            part.weight = nn.Parameter(weight.clone())
+        for part in (self.query, self.key, self.value, self.project):
+            nn.init.zeros_(part.bias)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.reshape(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)
@@ -123,15 +132,15 @@ class EncoderLayer(nn.Module):
 class SignalTransformer(nn.Module):
     """Transformer encoder over the pieces plus a learned position; the latent is the mean over all of them.
 
-    Nothing is masked: zeros that pad a short window count as pieces, as published.
+    Nothing is masked: zeros that pad a short window count as pieces, as published. As there, and in
+    ``torch.nn.TransformerEncoder``, all layers start from the same weights.
     """
 
     def __init__(self, length: int, layers: int, heads: int, feedforward: int, dropout: float) -> None:
         super().__init__()
         self.position = nn.Parameter(0.1 * torch.randn(steps(length), PIECE))
-        self.layers = nn.Sequential(
-            *(EncoderLayer(PIECE, heads, feedforward, dropout) for _ in range(layers))
-        )
+        layer = EncoderLayer(PIECE, heads, feedforward, dropout)
+        self.layers = nn.Sequential(*(copy.deepcopy(layer) for _ in range(layers)))
         self.norm = nn.LayerNorm(PIECE)
 
     def forward(self, signal: Tensor) -> Tensor:
