@@ -74,6 +74,8 @@ _SURER = 0.5  # by so much a candidate within the refractory time must surpass t
 _SURE, _LEAST_SURE = 6.0, -3.0  # log odds of a beat above the threshold, and the least that count
 _LEAST, _MOST = -1.5, 0.7  # bounds of the logarithms of height and slope
 _REST = 100  # after a beat nothing is told for so long from its hump on, unless there is noise
+_SAME_S = 0.07  # R peaks of two humps that are no farther apart are one, and the first has been told
+_BRIEF_S = 1.0  # of a shorter stretch nothing tells whether its highest hump is a beat
 _KEPT = 8  # beats and intervals whose median is the level, the rhythm
 
 _ONES = np.ones(2 * _SHAPE + 1)
@@ -155,7 +157,9 @@ class RPeakDetector:
         return self._decide(final=False)
 
     def finish(self) -> list[Beat]:
-        """End of the stretch: decide what is still open."""
+        """End of the stretch: decide what is still open, unless it was too brief to know a beat in it."""
+        if self._humps.searched + LOOK < _BRIEF_S * RATE_HZ:
+            return []
         self._search(np.zeros(LOOK))
         return [beat for _, beat in self._decide(final=True)]
 
@@ -392,7 +396,8 @@ class RPeakDetector:
         self._level = middle(self._heights)
         sample = self._first + round(peak * self._rate / RATE_HZ)
         before, self._beat_sample = self._beat_sample, sample
-        if sample == before:
+        if before is not None and sample - before <= _SAME_S * self._rate:
+            self._beat_sample = before
             return []
         time_s = self._time_s + (sample - self._first) / self._rate
         rr_s = None if before is None else (sample - before) / self._rate

@@ -281,3 +281,19 @@ def test_mit_bih_records(data_dir: Path, tmp_path: Path) -> None:
     hit, missed, extra = (int(n) for n in totals)
     assert hit / (hit + missed) >= 0.995
     assert hit / (hit + extra) >= 0.993
+
+
+@pytest.mark.parametrize("n", [1, 2, 25, 150, 240])
+def test_a_stretch_of_less_than_a_second_tells_no_beat(n: int) -> None:
+    rng = np.random.default_rng(n)
+    assert detect(banded(1e-3 * rng.normal(size=n), 250.0)) == []
+    assert detect(banded(ecg(regular(60.0), 60.0)[:n], 250.0)) == []
+
+
+def test_one_r_peak_is_never_told_twice() -> None:
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        steps = np.repeat(rng.normal(size=400), rng.integers(10, 60, size=400))
+        found = detect(banded(steps[:10_000] + 0.05 * rng.normal(size=10_000), 250.0))
+        assert len(found) > 5
+        assert all(b.rr_s > 0.07 for b in found[1:])
