@@ -49,8 +49,13 @@ def _interpreter(model: bytes, threads: int) -> tuple[Any, str]:
 @contextmanager
 def _native_stderr_shut() -> Iterator[None]:
     """The interpreter's C++ side greets on standard error, which belongs to our own one-line messages."""
-    sys.stderr.flush()
-    kept = os.dup(2)
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
     nothing = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nothing, 2)

@@ -6,7 +6,6 @@ Exit codes: 0 done (also after Ctrl-C, which is how a stream is ended), and thos
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from ecgedge import (
     cli_mcu,
     cli_probe,
     cli_workbench,
+    console,
     words,
 )
 from ecgedge.cli_config import ConfigOption
@@ -292,7 +292,7 @@ def show_model(name: Annotated[str, typer.Argument(metavar="NAME|PATH")]) -> Non
 
     from ecgedge.bundle import open_bundle
 
-    typer.echo(json.dumps(open_bundle(name).manifest, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(open_bundle(name).manifest, indent=2))
 
 
 @models_app.command("verify")
@@ -343,14 +343,9 @@ def _say(text: str) -> None:
     print(f"ecgedge: {text}", file=sys.stderr)
 
 
-def _discard_stdout() -> None:
-    """Point standard output at nothing, so that the interpreter's last flush meets no closed pipe."""
-    with open(os.devnull, "w") as nothing:  # noqa: PTH123 -- os.devnull is no path of ours
-        os.dup2(nothing.fileno(), sys.stdout.fileno())
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    console.prepare()
     sys.exit(_run(arguments))
 
 
@@ -366,11 +361,11 @@ def _run(arguments: list[str] | None) -> int:
         return error.exit_code
     except BrokenPipeError:
         # Whoever read the output has seen enough (head, a closed pager): no error of ours.
-        _discard_stdout()
+        console.discard_output()
     except OSError as error:
         if error.errno not in _OUTPUT_FAILED:
             raise
-        _discard_stdout()
+        console.discard_output()
         _say(f"the output cannot be written ({error.strerror}). Make room, or write it elsewhere")
         return EcgedgeError.exit_code
     except (KeyboardInterrupt, typer.Abort):

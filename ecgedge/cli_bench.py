@@ -39,7 +39,7 @@ def bench(
     old = None if compare is None else _read(compare)
     result = run(tuple(model or DEFAULT_MODELS), threads, seconds)
     if as_json:
-        typer.echo(json.dumps(result, indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(result, indent=1))
         return
     for line in table(result):
         typer.echo(line)

@@ -71,7 +71,7 @@ def probe(
         typer.echo(f"Listening to {port} for {seconds:g} s.", err=True)
     report, trace, heard = listen(options)
     if as_json:
-        typer.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(report.as_json(), indent=2))
     else:
         for line in lines(report):
             typer.echo(line)

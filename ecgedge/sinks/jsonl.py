@@ -1,7 +1,8 @@
 """Messages as JSON lines: one object a line, after ``events.schema.json`` beside this file.
 
 Every object has ``schema`` (the version below) and ``type``. Times are seconds since the first sample,
-rounded to the microsecond; ``first`` and ``last`` are stream samples, ``last`` one past the end.
+rounded to the microsecond; ``first`` and ``last`` are stream samples, ``last`` one past the end. Lines are
+ASCII, so that no output's encoding can spoil them.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ whose board and rate stand in every ``status`` after it."""
 
 Json = dict[str, Any]
 
-_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # json.dumps makes one for each line
+_ENCODE = json.JSONEncoder(allow_nan=False).encode  # json.dumps makes one for each line
 
 
 def load_schema() -> Json:
