@@ -50,14 +50,16 @@ class Source:
 
     @property
     def unit(self) -> str:
-        """``mV`` where the scale is known, else ``counts``."""
-        return "counts" if self.recording.board.uv_per_count is None else "mV"
+        """``mV`` where the scale is known, else ``counts``, or nothing for values in a unit of their own."""
+        if self.recording.board.uv_per_count is not None:
+            return "mV"
+        return "counts" if self.recording.value_per_count == 1.0 else ""
 
     @cached_property
     def factor(self) -> float:
         """``unit`` per count."""
         scale = self.recording.board.uv_per_count
-        return 1.0 if scale is None else scale / 1000.0
+        return self.recording.value_per_count if scale is None else scale / 1000.0
 
     def pieces(self) -> Iterator[tuple[int, Floats]]:
         """Counts without a jump in their numbers: rows that are not there come as not-a-number."""
@@ -268,7 +270,7 @@ def _data_record(rate_hz: float) -> tuple[float, int]:
 
 def _edf_signal(edfio: Any, source: Source, digital: Any, step: float, name: str) -> Any:
     """One signal; its counts themselves where 16 bits hold them, otherwise in steps of so many counts."""
-    unit, factor = ("uV", source.factor * 1000) if source.unit == "mV" else ("", 1.0)
+    unit, factor = ("uV", source.factor * 1000) if source.unit == "mV" else ("", source.factor)
     reach = _eight_characters(_EDF_PEAK * step * factor)
     return edfio.EdfSignal.from_digital(
         digital,
@@ -291,7 +293,7 @@ def _eight_characters(value: float) -> float:
 
 def write_csv(source: Source, out: Path) -> None:
     """A row a sample: seconds, then each lead; an empty field is a missing sample."""
-    decimals = max(0, math.ceil(-math.log10(source.factor)) + 2) if source.unit == "mV" else 0
+    decimals = _decimals(source.factor)
     unit = " [mV]" if source.unit == "mV" else ""
     names = [name.replace(",", " ") + unit for name in source.recording.lead_names]
     with out.open("w", encoding="utf-8", newline="") as file:
@@ -303,6 +305,12 @@ def write_csv(source: Source, out: Path) -> None:
                 fields = ["" if v != v else f"{v:.{decimals}f}" for v in row]
                 rows.append(",".join([f"{(first + k) / source.rate_hz:.6f}", *fields]) + "\n")
             file.writelines(rows)
+
+
+def _decimals(step: float) -> int:
+    """Decimals that tell values apart which are ``step`` apart, all of them where it is a power of ten."""
+    digits = -math.log10(step)
+    return max(0, round(digits) if abs(digits - round(digits)) < 1e-9 else math.ceil(digits) + 2)
 
 
 # -- Parquet -------------------------------------------------------------------------------------------

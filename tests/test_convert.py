@@ -136,6 +136,22 @@ def test_rows_that_a_csv_leaves_out_are_empty_rows(tmp_path: Path) -> None:
     assert lines[231] == "2.300000,230"
 
 
+@pytest.mark.parametrize("values", [[-5.265, 0.5, 12.0], [-3.0, 7.0, 9.0], [1e-7 / 3, 0.25, 1.0]], ids=str)
+def test_values_without_a_unit_stay_what_they_are(tmp_path: Path, values: list[float]) -> None:
+    pq, edfio = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("edfio")
+    column = values * 100
+    path = tmp_path / "in.csv"
+    path.write_text("time,lead\n" + "".join(f"{k / 100:.2f},{value!r}\n" for k, value in enumerate(column)))
+    tolerance = 1e-6 * max(map(abs, values))
+    csv = np.loadtxt(convert(path, "csv", tmp_path / "o.csv"), delimiter=",", skiprows=1)
+    np.testing.assert_allclose(csv[:, 1], column, atol=tolerance)
+    table = pq.read_table(convert(path, "parquet", tmp_path / "o.parquet"))
+    np.testing.assert_allclose(table.column("lead").to_numpy(), column, atol=tolerance)
+    (signal,) = edfio.read_edf(convert(path, "edf", tmp_path / "o.edf")).signals
+    np.testing.assert_allclose(signal.data[: len(column)], column, atol=2e-4 * max(map(abs, values)))
+    assert signal.physical_dimension == ""
+
+
 def test_parquet_is_read_by_pyarrow(tmp_path: Path) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     counts = with_gaps()

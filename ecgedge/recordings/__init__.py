@@ -50,6 +50,8 @@ class Recording:
     _source: Callable[[], Iterator[tuple[int, Floats]]]
     _off: tuple[tuple[int, int], ...] = ()
     """Spans of samples (first, one past the last) during which an electrode was off."""
+    value_per_count: float = 1.0
+    """Of an unknown scale: the step from count to count in the file's own numbers."""
 
     def blocks(self, n: int = 4096) -> Iterator[SampleBlock]:
         """The samples in order, in blocks of ``n`` (the last one, and one before a jump, may be shorter).
@@ -262,7 +264,9 @@ def _from_csv(table: CsvFile, name: str) -> Recording:
         table.bits,
         len(table.lead_names),
     )
-    return Recording(board, table.lead_names, table.n_samples, table.pieces)
+    return Recording(
+        board, table.lead_names, table.n_samples, table.pieces, value_per_count=table.value_per_count
+    )
 
 
 def _only(recording: Recording, lead: str | int, name: str) -> Recording:

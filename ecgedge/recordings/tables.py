@@ -81,6 +81,8 @@ class CsvFile:
     lead_names: tuple[str, ...]
     rate_hz: float
     uv_per_count: float | None
+    value_per_count: float
+    """In the unit of the first lead that has one, or in that of the file where none has."""
     bits: int | None
     n_samples: int
     """With the rows that the time column shows to be missing."""
@@ -131,6 +133,7 @@ def open_csv(opener: Callable[[], BinaryIO], name: str, fs: float | None) -> Csv
         lead_names=layout.names,
         rate_hz=rate_hz,
         uv_per_count=None if unit is None else float(np.float32(unit / factor)),
+        value_per_count=1.0 / factor,
         bits=None if scan.decimals == 0 and factor == 1 else 24,
         n_samples=scan.rows + scan.skipped,
         _opener=opener,
