@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,13 @@ def _read(manifest_path: Path, manifest: dict[str, Any], suffix: str) -> bytes:
     return content
 
 
+@cache
+def manifest_schema() -> dict[str, Any]:
+    """The JSON Schema of manifests."""
+    schema: dict[str, Any] = json.loads((FOLDER / "manifest.schema.json").read_text(encoding="utf-8"))
+    return schema
+
+
 def check_manifest(manifest: Any, where: str) -> None:
     """Refuse a manifest that is not wholly understood.
 
@@ -135,13 +143,12 @@ def check_manifest(manifest: Any, where: str) -> None:
         raise BundleError(
             f"{where} is of schema {manifest.get('schema')!r}", f"schema {SCHEMA}", "Update ecgedge."
         )
-    rules = json.loads((FOLDER / "manifest.schema.json").read_text(encoding="utf-8"))
-    if fault := first_fault(manifest, rules):
+    if fault := first_fault(manifest, manifest_schema()):
         raise BundleError(f"{where}: {fault.found}", fault.expected)
     check_spec(manifest["preprocessing"])
+    _check_rates(manifest, where)
     _check_files(manifest, where)
     _check_classes(manifest, where)
-    _check_rates(manifest, where)
     if manifest["task"] == "beats":
         _check_row(manifest, where)
     else:
@@ -199,12 +206,8 @@ def _check_row(manifest: dict[str, Any], where: str) -> None:
 
 def _check_window(manifest: dict[str, Any], where: str) -> None:
     """Window, preprocessing and inputs must be of one mind."""
-    window = manifest["window"]
-    if not 1 / window["rate_hz"] <= min(window["hop_s"], window["minimum_s"]) or not (
-        max(window["hop_s"], window["minimum_s"]) <= window["length_s"]
-    ):
-        raise BundleError(f"{where}: window {window}", "hop and minimum from one sample to the length")
-    length = round(window["length_s"] * window["rate_hz"])
+    window = WindowSpec(**manifest["window"])
+    length = round(window.length_s * window.rate_hz)
     for entry in manifest["inputs"]:
         check_input(entry, length)
     attention = [entry["shape"] for entry in manifest["outputs"] if entry["kind"] == "attention"]

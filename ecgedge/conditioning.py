@@ -64,19 +64,23 @@ def check_spec(spec: dict[str, Any]) -> None:
     Raises
     ------
     BundleError
-        On unknown or missing keys, another version, or a band that the rate cannot hold.
+        On unknown or missing keys, another version, a rate outside of 20-20000 Hz, or a band that it cannot
+        hold.
     """
     if set(spec) != _KEYS:
         odd = sorted(set(spec) ^ _KEYS)
         raise BundleError(f"preprocessing keys {odd} unknown or missing", f"exactly {sorted(_KEYS)}")
-    if spec["version"] not in _EDGES:
+    if spec["version"] not in list(_EDGES):
         known = " or ".join(map(str, _EDGES))
         raise BundleError(f"preprocessing version {spec['version']}", known, "Update ecgedge.")
-    rate, low, high = (float(spec[key]) for key in ("rate_hz", "highpass_hz", "lowpass_hz"))
+    figures = [spec[key] for key in ("rate_hz", "highpass_hz", "lowpass_hz")]
+    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in figures):
+        raise BundleError(f"preprocessing rate and band {figures}", "numbers")
+    rate, low, high = figures
+    if not _MIN_RATE_HZ <= rate <= _MAX_RATE_HZ:
+        raise BundleError(f"preprocessing rate_hz {rate}", f"{_MIN_RATE_HZ:g}-{_MAX_RATE_HZ:g} Hz")
     if not 0 < low < high < rate / 2:
-        raise BundleError(
-            f"a band of {low:g}-{high:g} Hz at {rate:g} Hz", "0 < highpass < lowpass < half the rate"
-        )
+        raise BundleError(f"a band of {low}-{high} Hz at {rate} Hz", "0 < highpass < lowpass < half the rate")
 
 
 def _windowed_sinc(offsets: Floats, cutoff: float, half: float) -> Floats:

@@ -6,8 +6,8 @@ is a fault of ours and raises; tests hold the outcome against the jsonschema pac
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,16 @@ class Fault:
     found: str
     """Where, and what stands there."""
     expected: str
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is one, as JSON and TOML have them: a bool is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def finite(value: Any) -> bool:
+    """Whether it is a number that a float holds; whole numbers of JSON and TOML have no end."""
+    return is_number(value) and abs(value) <= sys.float_info.max
 
 
 def first_fault(value: Any, schema: dict[str, Any]) -> Fault | None:
@@ -83,10 +93,10 @@ def _parts(value: Any, rule: dict[str, Any]) -> list[tuple[str, Any, Any]]:
 
 def _broken(keyword: str, value: Any, limit: Any) -> str:
     """What one keyword asks for and the value does not give; empty where it holds."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = is_number(value)
     if keyword == "type":
         fits = isinstance(value, _TYPES[limit]) and not isinstance(value, bool)
-        return "" if fits and not (number and not math.isfinite(value)) else f"{limit}"
+        return "" if fits and (finite(value) or not number) else f"{limit}"
     if keyword == "const":
         return "" if value == limit and type(value) is type(limit) else f"{limit!r}"
     if keyword == "enum":

@@ -12,24 +12,45 @@ The rule is the same in training, ``classify`` and the live stream:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecgedge.errors import BundleError
 from ecgedge.messages import Window
 
 if TYPE_CHECKING:
     from ecgedge.messages import Signal32
 
 
+LONGEST_S = 3600.0
+
+
 @dataclass(frozen=True, slots=True)
 class WindowSpec:
-    """How a bundle wants its windows cut; seconds, and samples per second of the conditioned signal."""
+    """How a bundle wants its windows cut; seconds, and samples per second of the conditioned signal.
+
+    Raises
+    ------
+    BundleError
+        For figures that no window can have.
+    """
 
     rate_hz: float
     length_s: float
     hop_s: float
     minimum_s: float
+
+    def __post_init__(self) -> None:
+        either = (self.hop_s, self.minimum_s)
+        fits = all(s * self.rate_hz >= 1 and s <= self.length_s <= LONGEST_S for s in either)
+        if not (fits and isfinite(self.rate_hz)):
+            raise BundleError(
+                f"window of {self.length_s} s every {self.hop_s} s, {self.minimum_s} s at least,"
+                f" at {self.rate_hz} Hz",
+                f"hop and minimum from one sample to the length, which is {LONGEST_S:g} s at most",
+            )
 
 
 class Windower:

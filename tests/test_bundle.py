@@ -78,7 +78,12 @@ def test_changed_model_is_refused(copy: Path) -> None:
         (lambda m: m.update(schema=2), "schema 2"),
         (lambda m: m.update(extra=1), "extra"),
         (lambda m: m.pop("temperature"), "temperature"),
-        (lambda m: m.update(temperature=0), "temperature is 0; expected more than 0"),
+        (lambda m: m.update(temperature=0), "temperature is 0; expected 0.01 or more"),
+        (lambda m: m.update(temperature=1e-308), "temperature is 1e-308; expected 0.01 or more"),
+        (lambda m: m.update(temperature=1e308), "temperature is 1e.308; expected 100 or less"),
+        (lambda m: m.update(temperature=10**309), "temperature is 1000.*; expected number"),
+        (lambda m: m["window"].update(length_s=1e308), "hop and minimum .* 3600 s at most"),
+        (lambda m: [m[k].update(rate_hz=1e9) for k in ("window", "preprocessing")], "20-20000 Hz"),
         (lambda m: m.update(task="sleep"), "sleep"),
         (lambda m: m["preprocessing"].update(notch_hz=50), "notch_hz"),
         (lambda m: m["window"].pop("hop_s"), "hop_s"),
@@ -123,7 +128,7 @@ def test_tensors_that_differ_from_the_manifest_are_refused(copy: Path, edit, mat
         Classifier(opened)
 
 
-ODD = (None, "x", "", -1, 0, 1.5, 1e9, float("nan"), True, [], {}, [1])
+ODD = (None, "x", "", -1, 0, 1.5, 1e9, float("nan"), True, [], {}, [1], 1e308, 1e-308, 10**309, -(10**309))
 
 
 def places(value, path=()):
@@ -142,9 +147,10 @@ def refusal(manifest) -> str | None:
     return None
 
 
-def test_whatever_stands_in_a_manifest_is_refused_in_one_line_or_taken() -> None:
+@pytest.mark.parametrize("name", ["efficientecg-s", "ecg-sl"])
+def test_whatever_stands_in_a_manifest_is_refused_in_one_line_or_taken(name: str) -> None:
     """Odd values everywhere: no other exception, and never more lenient than the jsonschema package."""
-    sound = bundles.open_bundle("efficientecg-s").manifest
+    sound = bundles.open_bundle(name).manifest
     validator = jsonschema.Draft202012Validator(SCHEMA)
     refused = 0
     for path in places(sound):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from ecgedge.errors import BundleError
 from ecgedge.windows import Windower, WindowSpec
 
 SPEC = WindowSpec(rate_hz=100.0, length_s=30.0, hop_s=10.0, minimum_s=9.0)
@@ -82,3 +86,34 @@ def test_what_is_due_comes_with_the_sample_that_was_told() -> None:
         came += len(windower.push(np.zeros(1, dtype=np.float32)))
         assert (windower.due > due) == (n == due)
     assert came == 7
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hop_s": 0.009},
+        {"hop_s": 0.0},
+        {"hop_s": -1.0},
+        {"hop_s": 30.01},
+        {"minimum_s": 0.004},
+        {"minimum_s": 31.0},
+        {"length_s": 3600.01},
+        {"rate_hz": 0.0},
+        {"rate_hz": -100.0},
+        *(
+            {name: odd}
+            for name in ("rate_hz", "length_s", "hop_s", "minimum_s")
+            for odd in (math.nan, math.inf)
+        ),
+    ],
+)
+def test_figures_that_no_window_can_have_are_refused(changes) -> None:
+    with pytest.raises(BundleError, match="hop and minimum from one sample to the length"):
+        replace(SPEC, **changes)
+
+
+def test_the_shortest_hop_is_one_sample() -> None:
+    spec = WindowSpec(rate_hz=100.0, length_s=0.03, hop_s=0.01, minimum_s=0.01)
+    windower = Windower(spec, first=0, time_s=0.0, rate_in_hz=100.0)
+    windows = windower.push(np.arange(6, dtype=np.float32))
+    assert [w.signal.tolist() for w in windows if not w.provisional] == [[k, k + 1, k + 2] for k in range(4)]
