@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import deque
 from dataclasses import replace
 from itertools import pairwise
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 
@@ -143,7 +143,7 @@ class Clock:
         out: list[Out] = []
         if self._held and self._nominal() is None:
             out = self._settle_rate(self._held, self._held)
-        return out + self._settle_pause()
+        return out + (self._settle_return() if self._cut else self._settle_pause())
 
     # -- an undeclared rate -------------------------------------------------------------------------
 
@@ -247,14 +247,27 @@ class Clock:
         return [out]
 
     def _reconnected(self, block: SampleBlock) -> list[Out]:
-        """The first block after a lost connection: the gap is as long as the arrival times say, and exact
-        where the sender's numbers went on by about as much."""
+        """After a lost connection blocks wait for a backlog, since how it was cut must not count."""
+        if self._held and block.arrival_s > self._held[0].arrival_s + BACKLOG_S:
+            return self._settle_return() + self.push(block)
+        self._held.append(block)
+        return []
+
+    def _settle_return(self) -> list[Out]:
+        """The gap of a lost connection is as long as the arrival times say, and exact where the sender's
+        numbers went on by about as much."""
+        if not self._held:
+            return []
         assert self._segment is not None
         assert self._arrival is not None
-        self._cut = False
+        held, self._held, self._cut = self._held, [], False
         rate, nominal = self._segment.rate_hz, self._nominal()
         assert nominal is not None
-        n = max(0, round((block.arrival_s - self._arrival - block.n / nominal[0]) * rate))
+        block, came, away_s = held[0], 0, inf
+        for each in held:
+            came = max(came + each.n, each.first + each.n - block.first)
+            away_s = min(away_s, each.arrival_s - self._arrival - came / nominal[0])
+        n = max(0, round(away_s * rate))
         jump = block.first - self._index if block.indexed and self._index is not None else -1
         exact = jump >= 0 and abs(jump - n) <= GOES_ON_S * rate and not block.estimated
         n = jump if exact else n
@@ -262,7 +275,9 @@ class Clock:
         out += self._follow_board(restarted=False)
         self._backlog.clear()
         self._index = block.first if block.indexed else None
-        return out + (self._numbered(block) if block.indexed else self._deliver(block))
+        for each in held:
+            out += self._numbered(each) if each.indexed else self._deliver(each)
+        return out
 
     # -- streams with the sender's own numbers --------------------------------------------------------
 
@@ -350,7 +365,7 @@ class Clock:
             return []
         held, self._held, self._resumed_s = self._held, [], None
         assert self._segment is not None
-        sample, least, index = self.sample, float("inf"), self._index
+        sample, least, index = self.sample, inf, self._index
         for block in held:
             sample += self._damaged(block, index) + block.n
             index = block.first + block.n

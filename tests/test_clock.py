@@ -337,6 +337,21 @@ def test_numbers_that_began_anew_leave_it_to_the_arrival_times(start: int, befor
     assert check_contiguous(out) == round(before_s * 250) + 750 + 500
 
 
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize("size", [1, 16, 250])
+def test_the_gap_of_a_lost_connection_does_not_depend_on_cuts(size: int, indexed: bool) -> None:
+    """A second of signal has piled up when the connection is back, 3 s after it was lost."""
+    before = [ramp(k, 25, (k + 25) / 250, indexed) for k in range(0, 2500, 25)]
+    came = [ramp(k, min(size, 250 - k), 14.0, indexed) for k in range(0, 250, size)]
+    after = [ramp(250 + k, 25, 14.0 + (k + 25) / 250, indexed) for k in range(0, 500, 25)]
+    clock = Clock(250.0)
+    out = play(clock, [TEXT, *before], [TEXT, *came, *after])
+    check_contiguous(out)
+    gaps = [m for m in out if isinstance(m, Gap)]
+    assert [(g.first, g.cause, g.estimated) for g in gaps] == [(2500, "unplugged", True)]
+    assert gaps[0].n == 750
+
+
 @pytest.mark.parametrize("rate", [250.0, 200.0])
 def test_after_a_loss_an_undeclared_rate_is_measured_anew(rate: float) -> None:
     clock = Clock()
