@@ -381,3 +381,17 @@ def test_table_of_protocols() -> None:
         assert row.decoder().protocol is None
     with pytest.raises(UsageError, match="auto, frames, text"):
         make_reader("morse")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"1,2,3,4,5,6,7,8,9\r\n", "a line reads '1,2,3,4,5,6,7,8,9', more than 8 numbers"),
+        (b"all is well here\r\n", "a line reads 'all is well here', not numbers"),
+    ],
+)
+def test_text_that_is_no_signal_is_described(line: bytes, said: str) -> None:
+    reader = make_reader("auto")
+    for k in range(300):
+        reader.push(Chunk(line, 0.02 * k))
+    assert said in reader.explain()

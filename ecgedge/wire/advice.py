@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ecgedge.messages import Chunk
+from ecgedge.wire.text import MAX_VALUES, parse_line
 
 if TYPE_CHECKING:
     from ecgedge.wire.recognise import WireProtocol
@@ -35,10 +37,17 @@ def explain(recent: bytes, tried: Sequence[WireProtocol], known: Sequence[WirePr
     if other is not None:
         return f"{seen}; they look like {other}. Try --protocol {other}"
     if share > 0.95 and recent.count(b"\n") > 1:
-        line = recent.split(b"\n")[1][:40].decode("ascii", "replace").strip()
-        seen += f"; a line reads {line!r}, not numbers. Check what the board's sketch prints;"
+        whole = recent.split(b"\n")[1]
+        line = whole[:40].decode("ascii", "replace").strip()
+        what = f"more than {MAX_VALUES} numbers" if parse_line(_few(whole)) is not None else "not numbers"
+        seen += f"; a line reads {line!r}, {what}. Check what the board's sketch prints;"
         return f"{seen} if that line is gibberish, try another --baud ({rates})"
     return f"{seen}; most often the baud rate is wrong. Try another --baud ({rates}) or --protocol"
+
+
+def _few(line: bytes) -> bytes:
+    """As much of a line as may be read."""
+    return b",".join(re.split(rb"[,;\t]", line.strip())[:MAX_VALUES])
 
 
 def _other(recent: bytes, tried: Sequence[WireProtocol], known: Sequence[WireProtocol]) -> str | None:
