@@ -19,11 +19,13 @@ import numpy as np
 import pytest
 import wfdb
 
-from ecgedge.messages import Beat, Board, Episode, Gap, SampleBlock, Segment, Status
+from ecgedge.messages import Beat, Board, Chunk, Episode, Gap, SampleBlock, Segment, Status
+from ecgedge.pipeline import Pipeline
 from ecgedge.recordings import open_recording
 from ecgedge.recordings.annotations import read_annotations
 from ecgedge.recordings.disk import Disk, DiskFile
 from ecgedge.sinks.recorder import FLUSH_S, RECORD_S, SETTLED_S, SYNC_S, Recorder
+from ecgedge.wire import make_reader
 
 RATE = 250.0
 BOARD = Board("board", RATE, 5.0, 16, 1)
@@ -208,6 +210,48 @@ def test_values_beyond_the_format_begin_a_wider_record(tmp_path: Path) -> None:
     assert [r.fmt[0] for r in read] == ["16", "24", "24"]
     np.testing.assert_allclose(read[1].p_signal[:, 0], [70_000, 0])
     np.testing.assert_allclose(read[2].p_signal[:, 0], [0.25, 1])
+
+
+def test_a_lost_line_feed_costs_one_sample_and_is_noted(tmp_path: Path) -> None:
+    """Text carries no checksum: two lines of five digits become one number of ten."""
+    counts = 20_000 + (np.arange(60 * 250) * 37) % 4001
+    lines = [b"%d\r\n" % value for value in counts]
+    lines[5000] = lines[5000].rstrip()
+    told: list[str] = []
+    recorder = Recorder(tmp_path, told.append)
+    reader, pipeline = make_reader("text"), Pipeline((), rate_hz=RATE, samples=True)
+    for k in range(0, len(lines), 25):
+        for item in reader.push(Chunk(b"".join(lines[k : k + 25]), (k + 25) / RATE)):
+            for message in pipeline.push(item):
+                recorder.write(message)
+    recorder.close()
+    (stem,) = records(tmp_path)
+    read = wfdb.rdrecord(str(stem))
+    expected = np.delete(counts[1:], 5000).astype(float)  # the first line may be half a number
+    expected[4999] = np.nan
+    assert (read.fmt[0], read.adc_gain[0]) == ("16", 1.0)
+    np.testing.assert_array_equal(read.p_signal[:, 0], expected)
+    merged = f"{counts[5000]}{counts[5001]}"
+    told_there = [(sample, text) for sample, symbol, text in notes(stem) if symbol == '"']
+    assert told_there == [(4999, f"left out: {merged}, beyond the range of the record")]
+    assert told == []
+
+
+def test_a_board_of_larger_numbers_is_recorded_in_coarser_steps_and_that_is_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, board=Board("text"))
+    bench.play(500)
+    large = (np.arange(5000) % 1000)[:, None] * 1e5 + 3e9
+    for k in range(0, 5000, 25):
+        bench.recorder.write(SampleBlock(500 + k, large[k : k + 25], 2.1 + k / RATE))
+    bench.recorder.close()
+    first, second = (wfdb.rdrecord(str(stem)).p_signal[:, 0] for stem in records(tmp_path))
+    np.testing.assert_array_equal(first[:500], np.arange(500))
+    assert np.all(np.isnan(first[500:]))
+    assert len(first) + len(second) == 5500
+    np.testing.assert_allclose(second, large[len(first) - 500 :, 0], rtol=1e-5)
+    assert len(notes(records(tmp_path)[0])) == len(first) - 500 <= 0.1 * RATE
+    (line,) = bench.told
+    assert line == "numbers beyond 24 bits keep coming: ecg-001 holds them in steps of 10000"
 
 
 def test_two_sessions_of_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
@@ -395,7 +439,7 @@ CHILD = textwrap.dedent(
     import sys, time
     import numpy as np
     from pathlib import Path
-    from ecgedge.messages import Beat, Board, Episode, Gap, SampleBlock, Segment
+    from ecgedge.messages import Beat, Board, Chunk, Episode, Gap, SampleBlock, Segment
     from ecgedge.sinks.recorder import Recorder
 
     SPEED, rate = 40.0, 500.0

@@ -59,23 +59,39 @@ def test_missing_samples_are_missing_to_wfdb(tmp_path: Path, fmt: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "bits", "fmt", "steps"),
+    ("values", "bits", "fmt", "steps", "left_out"),
     [
-        ([1, -32767], None, "16", 1.0),
-        ([1, 32768], None, "24", 1.0),
-        ([1, 2], 24, "24", 1.0),
-        ([0.125, -1.5], None, "24", 1000.0),
-        ([4e9, 1], None, "24", 1e-4),
-        ([np.nan, np.nan], 10, "16", 1.0),
+        ([1, -32767], None, "16", 1.0, 0),
+        ([1, 32768], None, "24", 1.0, 0),
+        ([1, 2], 24, "24", 1.0, 0),
+        ([0.125, -1.5], None, "24", 1000.0, 0),
+        ([3_456_789.25, -0.5], None, "24", 1.0, 0),
+        ([4e9, 1, 5e9], None, "24", 1e-4, 0),
+        ([4e9, 1, 2, np.nan], None, "16", 1.0, 1),
+        ([4e9, 0.125, 2], None, "24", 1000.0, 1),
+        ([np.nan, np.nan], 10, "16", 1.0, 0),
     ],
 )
 def test_layout_follows_board_and_counts(
-    values: list[float], bits: int | None, fmt: str, steps: float
+    values: list[float], bits: int | None, fmt: str, steps: float, left_out: int
 ) -> None:
     counts = np.array(values)[:, None]
     layout = choose_layout(counts, 100.0, None, bits)
-    assert (layout.fmt, layout.steps) == (fmt, pytest.approx(steps))
-    assert layout.holds(counts)
+    assert (layout.fmt, layout.per_count.tolist()) == (fmt, pytest.approx([steps]))
+    beyond = layout.beyond(counts)
+    assert np.count_nonzero(beyond) == left_out
+    kept = np.isfinite(counts) & ~beyond
+    stored = layout.quantise(counts)
+    assert np.all(stored[~kept] == -layout.reach - 1)
+    np.testing.assert_allclose(stored[kept], counts[kept] * steps, atol=0.5)
+
+
+def test_each_lead_has_steps_of_its_own(tmp_path: Path) -> None:
+    counts = np.array([[1.7e11, 0.512, 30_000.0], [1.7e11 + 4e6, -0.25, -30_000.0]])
+    record(tmp_path, counts, choose_layout(counts, 100.0)).finish()
+    read = wfdb.rdrecord(str(tmp_path / "rec"))
+    np.testing.assert_allclose(read.p_signal[:, 1:], counts[:, 1:])
+    np.testing.assert_allclose(read.p_signal[:, 0], counts[:, 0], atol=5e5)
 
 
 def test_decimals_keep_their_value_and_unknown_scale_stays_unknown(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,16 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ecgedge.messages import Floats
+    from ecgedge.messages import Bools, Floats
 
     Ints = npt.NDArray[np.int32]
 
 RECORDED = "recorded by ecgedge, not a medical device"
 """The comment by which a record of our own recorder is known."""
+WIDEST = (1 << 23) - 1
+"""Largest value that any format written holds."""
+HEADROOM = 4.0
+"""So many times what was seen has room, where steps are chosen by a first look."""
 _MOST_STEPS = 1000.0
 
 
@@ -56,8 +60,9 @@ class Layout:
     """Microvolt per count; None where unknown."""
     bits: int | None = None
     """Resolution of the converter."""
-    steps: float = 1.0
-    """Stored steps per count: 1, except for senders of decimals and of numbers beyond 24 bits."""
+    steps: tuple[float, ...] = ()
+    """Stored steps per count of each lead, empty for 1: only senders of decimals, and of numbers that are
+    beyond 24 bits all the time, need others."""
     lead_names: tuple[str, ...] = ()
 
     @property
@@ -65,17 +70,19 @@ class Layout:
         """Largest value that can be stored; the one below its negative means "no sample"."""
         return (1 << (FORMATS[self.fmt].bits - 1)) - 1
 
-    def holds(self, counts: Floats) -> bool:
-        """Whether all counts can be stored as they are."""
-        known = counts[np.isfinite(counts)] * self.steps
-        if known.size and float(np.abs(known).max()) > self.reach:
-            return False
-        return self.steps != 1.0 or bool(np.all(known == np.rint(known)))
+    @property
+    def per_count(self) -> Floats:
+        """Stored steps per count, shape (leads,)."""
+        return np.array(self.steps or (1.0,) * self.leads)
+
+    def beyond(self, counts: Floats) -> Bools:
+        """Which counts are too large to be stored, same shape."""
+        return np.isfinite(counts) & (np.abs(counts) * self.per_count > self.reach)
 
     def quantise(self, counts: Floats) -> Ints:
-        """Values as they are stored, int32; not a number becomes "no sample"."""
-        steps = np.clip(np.rint(counts * self.steps), -self.reach, self.reach)
-        return np.where(np.isfinite(counts), steps, -self.reach - 1).astype("<i4")
+        """Values as they are stored, int32; what is not a number or too large becomes "no sample"."""
+        known = np.isfinite(counts) & ~self.beyond(counts)
+        return np.where(known, np.rint(counts * self.per_count), -self.reach - 1).astype("<i4")
 
     def pack(self, values: Ints) -> bytes:
         """Bytes of stored values of shape (n, leads); in format 212 an odd number of them ends the file."""
@@ -102,6 +109,26 @@ def _pairs(values: Ints) -> bytes:
     return data[: (3 * len(values) + 1) // 2]
 
 
+def steps_for(most: float, whole: bool, headroom: float = HEADROOM) -> float:
+    """Stored steps per count for a lead.
+
+    Parameters
+    ----------
+    most : largest magnitude seen
+    whole : only whole numbers were; they are kept as they are wherever 24 bits hold them
+    headroom : so many times that has room, if it can
+
+    Returns
+    -------
+    1, or a power of ten: up to a thousand for decimals, less than 1 only for numbers beyond 24 bits.
+    """
+    if whole and most <= WIDEST:
+        return 1.0
+    room = WIDEST / headroom / most if most > 0 else _MOST_STEPS
+    steps = min(_MOST_STEPS, float(10.0 ** np.floor(np.log10(room))))
+    return max(1.0, steps) if most <= WIDEST else steps
+
+
 def choose_layout(
     counts: Floats,
     rate_hz: float,
@@ -111,18 +138,28 @@ def choose_layout(
 ) -> Layout:
     """Format 16, or 24 where the board has more than 16 bits or the counts need it.
 
-    Counts that are no integers are stored in steps of a thousandth, and those beyond 24 bits in coarser
-    steps than 1; neither comes from a converter, but text lines may carry them.
+    Counts that are no integers are stored in steps of a thousandth (coarser where they are large), those
+    beyond 24 bits in coarser steps than 1; neither comes from a converter, but text lines may carry them.
+    Each lead has steps of its own, and numbers beyond 24 bits count only where most of a lead's are: a few
+    are damage, for which the others must not suffer.
     """
-    fmt = "24" if bits is not None and bits > 16 else "16"
-    for candidate in dict.fromkeys((fmt, "24")):
-        layout = Layout(rate_hz, candidate, counts.shape[1], uv_per_count, bits, 1.0, lead_names)
-        if layout.holds(counts):
-            return layout
-    most = float(np.nanmax(np.abs(counts)))
-    room = layout.reach / 4 / most if most > 0 else _MOST_STEPS
-    steps = min(_MOST_STEPS, 10.0 ** np.floor(np.log10(room)))
-    return Layout(rate_hz, "24", counts.shape[1], uv_per_count, bits, float(steps), lead_names)
+    steps, most = [], 0.0
+    for lead in counts.T:
+        known = lead[np.isfinite(lead)]
+        sizes = np.abs(known)
+        inside = sizes <= WIDEST
+        if 2 * np.count_nonzero(inside) >= len(known):
+            largest = float(sizes[inside].max(initial=0.0))
+            steps.append(steps_for(largest, bool(np.all(known[inside] == np.rint(known[inside])))))
+        else:
+            largest = float(np.median(sizes))
+            steps.append(steps_for(largest, whole=False))
+        most = max(most, largest)
+    plain = all(step == 1.0 for step in steps)
+    narrow = Layout(rate_hz, "16", counts.shape[1], uv_per_count, bits, (), lead_names)
+    if plain and most <= narrow.reach and (bits is None or bits <= 16):
+        return narrow
+    return replace(narrow, fmt="24", steps=() if plain else tuple(steps))
 
 
 def header_text(
@@ -148,9 +185,9 @@ def header_text(
         if started is not None:
             record += f" {started:%H:%M:%S}.{started.microsecond // 1000:03d} {started:%d/%m/%Y}"
     if layout.uv_per_count is None:
-        gain, unit = layout.steps, "adu"
+        gains, unit = layout.per_count, "adu"
     else:
-        gain, unit = layout.steps * 1000.0 / layout.uv_per_count, "mV"
+        gains, unit = layout.per_count * 1000.0 / layout.uv_per_count, "mV"
     form = FORMATS[layout.fmt]
     bits = layout.bits or form.bits
     lines = [record]
@@ -158,7 +195,7 @@ def header_text(
         lead = layout.lead_names[k] if k < len(layout.lead_names) else f"lead {k}"
         start, total = sums[k] if sums else (0, 0)
         checksum = (total + 0x8000) % 0x10000 - 0x8000
-        kept = f"{name}{form.suffix} {form.field} {gain!r}(0)/{unit} {bits}"
+        kept = f"{name}{form.suffix} {form.field} {float(gains[k])!r}(0)/{unit} {bits}"
         lines.append(f"{kept} 0 {start} {checksum} 0 {lead}")
     lines += [f"# {comment}" for comment in comments]
     return "\n".join(lines) + "\n"

@@ -6,6 +6,9 @@ and WFDB records of up to an hour, ``ecg-000`` and so on. Samples reach the oper
 and a power cut less than ``SYNC_S + FLUSH_S`` and the time of one sync. Annotations wait one more second
 for beats that are found late; a rhythm change is known, and written, when its episode is.
 
+Numbers that the record's format cannot hold are left out, each with a note that tells it, while they are few
+(damaged lines of text); a board whose numbers are beyond it all the time gets a record in coarser steps.
+
 A disk that is full or gone ends the recording, not the stream: it is said once, tried again every
 ``RETRY_S``, and goes on in a new record.
 """
@@ -34,7 +37,8 @@ from ecgedge.messages import (
 )
 from ecgedge.recordings.annotations import LEADS_OFF, LEADS_ON, NOTE, RHYTHM, Annotation
 from ecgedge.recordings.disk import Disk, DiskFile
-from ecgedge.recordings.layout import RECORDED, choose_layout
+from ecgedge.recordings.fit import Fit, open_fit
+from ecgedge.recordings.layout import RECORDED
 from ecgedge.recordings.writer import RecordWriter
 from ecgedge.sinks.jsonl import JsonLinesSink
 from ecgedge.sinks.labels import BEAT, RhythmLabels, beat_code
@@ -95,8 +99,8 @@ class EventLog:
 class _Part:
     """A record in the making, and where it lies in the stream."""
 
-    def __init__(self, writer: RecordWriter, segment: Segment, first: int, until: int) -> None:
-        self.writer, self.segment, self.first, self.until = writer, segment, first, until
+    def __init__(self, writer: RecordWriter, segment: Segment, fit: Fit, first: int, until: int) -> None:
+        self.writer, self.segment, self.fit, self.first, self.until = writer, segment, fit, first, until
         self.leads_off = False
         self.closed = False
 
@@ -113,8 +117,22 @@ class _Part:
         at = max(sample - self.first, 1 if symbol == NOTE else 0)
         self.writer.annotations.add(Annotation(at, symbol, aux=aux))
 
+    def append(self, counts: Floats) -> None:
+        """Take samples; each number that cannot be kept is told in a note."""
+        for row, lead in zip(*self.writer.layout.beyond(counts).nonzero(), strict=True):
+            name = f" of lead {lead}" if counts.shape[1] > 1 else ""
+            text = f"left out: {counts[row, lead]:.12g}{name}, beyond the range of the record"
+            self.annotate(self.last + int(row), NOTE, text)
+        self.writer.samples.append(counts)
+
     def settled(self, newest: int) -> float:
         return newest - self.first - SETTLED_S * self.segment.rate_hz
+
+
+def _open_fit(segment: Segment, counts: Floats) -> Fit:
+    board = segment.board
+    names = board.lead_names or (("ECG",) if board.leads == 1 else ())
+    return open_fit(counts, segment.rate_hz, board.uv_per_count, board.bits, names)
 
 
 class Recorder:
@@ -140,6 +158,8 @@ class Recorder:
         self._disk, self._clock, self._now = disk or Disk(), clock, now
         self._encoder = JsonLinesSink()
         self._segment: Segment | None = None
+        self._fit: Fit | None = None  # of the segment's board at its rate
+        self._coarse: tuple[float, ...] = ()
         self._began: datetime | None = None
         self._folder: Path | None = None
         self._events: EventLog | None = None
@@ -163,7 +183,7 @@ class Recorder:
         """Record one message; a disk that fails is told and stops the recording, never the stream."""
         line = self._encoder.line(message)
         if isinstance(message, Segment):
-            self._segment = message
+            self._begin_segment(message)
         elif isinstance(message, Episode | EctopicRun):
             self._follow(message)
         elif isinstance(message, Verdict) and self._model is None:
@@ -200,6 +220,11 @@ class Recorder:
                 self._events.close()
 
     # -- messages ------------------------------------------------------------------------------------
+
+    def _begin_segment(self, segment: Segment) -> None:
+        before, self._segment = self._segment, segment
+        if before is None or (before.board, before.rate_hz) != (segment.board, segment.rate_hz):
+            self._fit = None
 
     def _take(self, message: Message) -> None:
         if isinstance(message, SampleBlock):
@@ -258,40 +283,43 @@ class Recorder:
         first, counts = block.first, block.counts
         while len(counts):
             part = self._part_for(first, counts)
-            n = min(len(counts), part.until - first)
-            if block.leads_off != part.leads_off:
+            n = part.fit.take(counts[: part.until - first])
+            if n and block.leads_off != part.leads_off:
                 part.leads_off = block.leads_off
                 part.annotate(first, NOTE, LEADS_OFF if block.leads_off else LEADS_ON)
-            part.writer.samples.append(counts[:n])
+            part.append(counts[:n])
             first, counts = first + n, counts[n:]
 
     def _part_for(self, first: int, counts: Floats) -> _Part:
         """The record that a sample goes to: the open one, filled up to there, or a new one."""
         part, segment = self._record, self._segment
         assert segment is not None, "samples come after their Segment"
+        if self._fit is None:
+            self._fit = _open_fit(segment, counts)
         if part is not None:
             missing = first - part.last
-            same = part.segment.rate_hz == segment.rate_hz and part.segment.board == segment.board
+            fits = part.fit is self._fit and part.writer.layout == self._fit.layout
             short = 0 <= missing <= LONGEST_FILL_S * segment.rate_hz and first < part.until
-            if same and short and part.writer.layout.holds(counts):
+            if fits and short:
                 if missing:
                     part.writer.samples.fill(missing)
                 return part
+            if fits:
+                self._fit.narrow()
             self._rotate()
-        return self._open_record(segment, first, counts)
+        return self._open_record(segment, first, self._fit)
 
-    def _open_record(self, segment: Segment, first: int, counts: Floats) -> _Part:
+    def _open_record(self, segment: Segment, first: int, fit: Fit) -> _Part:
         assert self._folder is not None
         assert self._began is not None
         rate, board = segment.rate_hz, segment.board
         time_s = segment.time_s + (first - segment.first) / rate
         boundary_s = (floor(time_s / RECORD_S + 1e-9) + 1) * RECORD_S
         until = segment.first + ceil((boundary_s - segment.time_s) * rate - 1e-6)
-        names = board.lead_names or (("ECG",) if board.leads == 1 else ())
         writer = RecordWriter(
             self._folder,
             f"ecg-{self._n_records:03d}",
-            choose_layout(counts, rate, board.uv_per_count, board.bits, names),
+            fit.layout,
             started=self._began + timedelta(seconds=time_s),
             comments=(
                 f"first stream sample {first}, second {time_s:.3f} of the stream",
@@ -303,9 +331,18 @@ class Recorder:
             disk=self._disk,
         )
         self._n_records += 1
-        self._record = _Part(writer, segment, first, max(until, first + 1))
+        self._record = _Part(writer, segment, fit, first, max(until, first + 1))
         self._label_rhythm()
+        self._tell_steps(writer)
         return self._record
+
+    def _tell_steps(self, writer: RecordWriter) -> None:
+        """Say once where a lead's numbers are so large that they are no longer kept as they come."""
+        coarse = tuple(steps for steps in writer.layout.steps if steps < 1.0)
+        if coarse and coarse != self._coarse:
+            steps = f"steps of {1.0 / min(coarse):g}"
+            self._tell(f"numbers beyond 24 bits keep coming: {writer.name} holds them in {steps}")
+        self._coarse = coarse
 
     def _rotate(self) -> None:
         """End the record's samples; its annotations stay open for what is learned later."""
