@@ -1,4 +1,6 @@
-"""``python -m benchmarks``: every benchmark, each in a process of its own, then README's tables."""
+"""``python -m benchmarks``: what a change of stream or bundles may move most, each in a process of its own, then
+README's tables. The others have commands of their own.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ BENCHMARKS = ("accuracy", "mitdb_replay", "beats", "stream_cost", "ectopy")
 
 
 def main() -> None:
-    """Run all; the first that fails ends it with its exit code."""
+    """Run them; the first that fails ends it with its exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--root", help="folder of the data sets (default: ECGEDGE_DATA)")
     given = parser.parse_args()
