@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from ecgedge.pipeline import Pipeline
 from ecgedge.recordings import open_recording
 from ecgedge.recordings.annotations import read_annotations
 from ecgedge.recordings.disk import Disk, DiskFile
-from ecgedge.sinks.recorder import FLUSH_S, RECORD_S, SETTLED_S, SYNC_S, Recorder
+from ecgedge.sinks.part import SETTLED_S
+from ecgedge.sinks.recorder import FLUSH_S, RECORD_S, SYNC_S, Recorder
 from ecgedge.wire import make_reader
 
 RATE = 250.0
@@ -40,7 +41,11 @@ class Bench:
         self.told: list[str] = []
         self.root = folder
         self.recorder = Recorder(
-            folder, self.told.append, disk=disk, clock=lambda: self.time_s, now=lambda: NOW
+            folder,
+            self.told.append,
+            disk=disk,
+            clock=lambda: self.time_s,
+            now=lambda: NOW + timedelta(seconds=self.time_s),
         )
         self.next = 0
         self.begin(board)
@@ -610,6 +615,139 @@ def test_a_disk_that_fails_at_the_end_is_told(tmp_path: Path) -> None:
     assert len(bench.told) == 1
     (stem,) = records(tmp_path)
     assert len(samples(stem)) >= 125
+
+
+# -- a disk that is pulled out, a folder that goes ----------------------------------------------------------
+
+
+class StickFile(DiskFile):
+    def __init__(self, stick: Stick, path: Path, mode: str) -> None:
+        stick.check()
+        super().__init__(path, mode)
+        self.stick, self.plugged = stick, stick.plugged
+
+    def check(self) -> None:
+        if self.stick.plugged != self.plugged or self.stick.is_out:
+            raise OSError(errno.EIO, "Input/output error")
+
+    def write(self, offset: int, data: bytes) -> None:
+        self.check()
+        super().write(offset, data)
+
+    def truncate(self, size: int) -> None:
+        self.check()
+        super().truncate(size)
+
+    def sync(self) -> None:
+        self.check()
+        super().sync()
+
+
+class Stick(Disk):
+    """A memory stick: files that were open when it was pulled out fail for ever, also when it is back."""
+
+    def __init__(self) -> None:
+        self.plugged, self.is_out = 1, False
+
+    def check(self) -> None:
+        if self.is_out:
+            raise OSError(errno.EIO, "Input/output error")
+
+    def pull(self) -> None:
+        self.is_out = True
+
+    def plug(self) -> None:
+        self.is_out, self.plugged = False, self.plugged + 1
+
+    def make_folder(self, path: Path) -> None:
+        self.check()
+        super().make_folder(path)
+
+    def create(self, path: Path) -> DiskFile:
+        return StickFile(self, path, "wb")
+
+    def replace(self, path: Path, data: bytes) -> None:
+        self.check()
+        super().replace(path, data)
+
+    def reopen(self, path: Path) -> DiskFile:
+        return StickFile(self, path, "r+b")
+
+
+def play_with_beats(bench: Bench, seconds: int) -> None:
+    for _ in range(seconds):
+        bench.play(250)
+        bench.beat(bench.next - 100)
+
+
+@pytest.mark.parametrize("lost", [0, 5, 5000])
+def test_a_stick_that_is_plugged_in_again_is_recorded_to_again(tmp_path: Path, lost: int) -> None:
+    stick = Stick()
+    bench = Bench(tmp_path, stick)
+    play_with_beats(bench, 30)
+    stick.pull()
+    play_with_beats(bench, 30)
+    (log,) = tmp_path.rglob("events.jsonl")
+    before = log.read_bytes()
+    log.write_bytes(before[: len(before) - lost])  # what had not reached the stick
+    stick.plug()
+    back = bench.next
+    play_with_beats(bench, 120)
+    bench.recorder.close()
+    assert [line.split()[1] for line in bench.told] == ["to", "again,"]
+    first, second = records(tmp_path)
+    assert (first.name, second.name) == ("ecg-000", "ecg-001")
+    read = samples(second)[:, 0]
+    assert len(read) >= bench.next - back - 11 * RATE
+    begun = bench.next - len(read)
+    np.testing.assert_allclose(read, np.arange(begun, bench.next) % 30_000)
+    assert [symbol for _, symbol, _ in notes(second)] == ["N"] * round(len(read) / RATE)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert len(lines) == before[: len(before) - lost].count(b"\n") + round(len(read) / RATE)
+
+
+def test_a_stick_that_is_out_at_the_end_stops_nothing(tmp_path: Path) -> None:
+    stick = Stick()
+    bench = Bench(tmp_path, stick)
+    bench.play(5000)
+    stick.pull()
+    bench.play(5000)
+    bench.recorder.close()
+    assert len(bench.told) == 1
+    assert len(records(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("what", ["all", "session", "events.jsonl", "ecg-000.dat", "moved", "another disk"])
+def test_a_folder_that_goes_is_missed_and_another_begun(tmp_path: Path, what: str) -> None:
+    """Its open files go on taking what is written, which nobody can read any more."""
+    root, away = tmp_path / "rec", tmp_path / "away"
+    bench = Bench(root)
+    play_with_beats(bench, 30)
+    folder = bench.recorder.folder
+    assert folder is not None
+    if what == "moved":
+        folder.rename(away)
+    elif what == "another disk":
+        root.rename(away)
+        root.mkdir()
+    elif what in ("all", "session"):
+        shutil.rmtree(root if what == "all" else folder)
+    else:
+        (folder / what).unlink()
+    gone = bench.next
+    play_with_beats(bench, 100)
+    bench.recorder.close()
+    assert [line.split()[1] for line in bench.told] == ["to", "again,"]
+    assert bench.recorder.folder is not None
+    assert (bench.recorder.folder == folder) == (what == "ecg-000.dat")
+    last = records(root)[-1]
+    assert bench.told[1] == f"recording again, in {last.name} of {bench.recorder.folder}"
+    read = samples(last)[:, 0]
+    assert len(read) >= bench.next - gone - 21 * RATE
+    np.testing.assert_allclose(read, np.arange(bench.next - len(read), bench.next) % 30_000)
+    events = (bench.recorder.folder / "events.jsonl").read_text().splitlines()
+    assert [json.loads(line)["type"] for line in events] == ["beat"] * len(events)
+    assert len(events) >= len(read) / RATE - 1
 
 
 def test_the_command_refuses_a_file_for_a_folder(tmp_path: Path) -> None:

@@ -8,10 +8,22 @@ from pathlib import Path
 
 
 class DiskFile:
-    """An open file that is written at given places, without buffers of ours."""
+    """An open file that is written and read at given places, without buffers of ours."""
 
     def __init__(self, path: Path, mode: str) -> None:
+        self._path = path
         self._file = path.open(mode, buffering=0)
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def read(self, offset: int, n: int) -> bytes:
+        """Up to ``n`` bytes from a given place on."""
+        self._file.seek(offset)
+        data: bytes = self._file.read(n)
+        return data
 
     def write(self, offset: int, data: bytes) -> None:
         """Write all of ``data``; OSError where that fails, with part of it perhaps written."""
@@ -25,8 +37,13 @@ class DiskFile:
         self._file.truncate(size)
 
     def sync(self) -> None:
-        """Return when what was written would survive a power cut."""
+        """Return when what was written would survive a power cut.
+
+        OSError also where nothing is found by its name any more, the file being removed, moved, or hidden by
+        another disk: to such a file everything can be written, and nobody will read it.
+        """
         os.fsync(self._file.fileno())
+        self._path.stat()
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

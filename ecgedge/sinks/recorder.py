@@ -10,7 +10,8 @@ Numbers that the record's format cannot hold are left out, each with a note that
 (damaged lines of text); a board whose numbers are beyond it all the time gets a record in coarser steps.
 
 A disk that is full or gone ends the recording, not the stream: it is said once, tried again every
-``RETRY_S``, and goes on in a new record.
+``RETRY_S``, and goes on in a new record, in the same folder where that is still there, else in a new one.
+A folder that is deleted or hidden by another disk is missed at the next sync.
 """
 
 from __future__ import annotations
@@ -36,12 +37,14 @@ from ecgedge.messages import (
     Verdict,
 )
 from ecgedge.recordings.annotations import LEADS_OFF, LEADS_ON, NOTE, RHYTHM, Annotation
-from ecgedge.recordings.disk import Disk, DiskFile
+from ecgedge.recordings.disk import Disk
 from ecgedge.recordings.fit import Fit, open_fit
 from ecgedge.recordings.layout import RECORDED
 from ecgedge.recordings.writer import RecordWriter
+from ecgedge.sinks.eventlog import EventLog
 from ecgedge.sinks.jsonl import JsonLinesSink
 from ecgedge.sinks.labels import BEAT, RhythmLabels, beat_code
+from ecgedge.sinks.part import Part
 
 if TYPE_CHECKING:
     from ecgedge.messages import Floats, Message
@@ -50,83 +53,12 @@ FLUSH_S = 0.5
 """Samples are handed to the operating system when this many seconds of them are held."""
 SYNC_S = 10.0
 """Seconds between two syncs to the disk."""
-SETTLED_S = 1.0
-"""Annotations further back than this are written; later news about older samples rewrites the file."""
 RECORD_S = 3600.0
 """Seconds of stream after which a new record begins, at whole multiples."""
 LONGEST_FILL_S = 60.0
 """A longer gap is not filled with "no sample" but begins a new record."""
 RETRY_S = 10.0
 """Seconds after which a disk that failed is tried again."""
-
-
-class EventLog:
-    """``events.jsonl``: whole lines, written at a known place, so that a torn line is written over."""
-
-    def __init__(self, disk: Disk, path: Path) -> None:
-        self._file: DiskFile = disk.create(path)
-        self._size = 0
-        self._held: list[str] = []
-
-    def add(self, line: str) -> None:
-        """Take one line."""
-        self._held.append(line)
-
-    def forget(self) -> None:
-        """Drop what could not be written."""
-        self._held = []
-
-    def flush(self) -> None:
-        """Hand everything to the operating system."""
-        data = "".join(self._held).encode()
-        if data:
-            self._file.write(self._size, data)
-            self._size += len(data)
-        self._held = []
-
-    def sync(self) -> None:
-        """Have the disk keep what was flushed."""
-        self._file.sync()
-
-    def close(self) -> None:
-        """Leave whole lines only, and close."""
-        try:
-            self._file.truncate(self._size)
-        finally:
-            self._file.close()
-
-
-class _Part:
-    """A record in the making, and where it lies in the stream."""
-
-    def __init__(self, writer: RecordWriter, segment: Segment, fit: Fit, first: int, until: int) -> None:
-        self.writer, self.segment, self.fit, self.first, self.until = writer, segment, fit, first, until
-        self.leads_off = False
-        self.closed = False
-
-    @property
-    def last(self) -> int:
-        """One past its last stream sample."""
-        return self.first + self.writer.samples.n
-
-    def covers(self, sample: int) -> bool:
-        return self.first <= sample and (not self.closed or sample < self.last)
-
-    def annotate(self, sample: int, symbol: str, aux: str = "") -> None:
-        # Readers take a note at sample 0 for a definition of the file.
-        at = max(sample - self.first, 1 if symbol == NOTE else 0)
-        self.writer.annotations.add(Annotation(at, symbol, aux=aux))
-
-    def append(self, counts: Floats) -> None:
-        """Take samples; each number that cannot be kept is told in a note."""
-        for row, lead in zip(*self.writer.layout.beyond(counts).nonzero(), strict=True):
-            name = f" of lead {lead}" if counts.shape[1] > 1 else ""
-            text = f"left out: {counts[row, lead]:.12g}{name}, beyond the range of the record"
-            self.annotate(self.last + int(row), NOTE, text)
-        self.writer.samples.append(counts)
-
-    def settled(self, newest: int) -> float:
-        return newest - self.first - SETTLED_S * self.segment.rate_hz
 
 
 def _open_fit(segment: Segment, counts: Floats) -> Fit:
@@ -163,8 +95,8 @@ class Recorder:
         self._began: datetime | None = None
         self._folder: Path | None = None
         self._events: EventLog | None = None
-        self._record: _Part | None = None
-        self._previous: _Part | None = None
+        self._record: Part | None = None
+        self._previous: Part | None = None
         self._n_records = 0
         self._model: str | None = None
         self._labels = RhythmLabels()
@@ -216,8 +148,7 @@ class Recorder:
         except OSError as error:
             self._fail(error)
         if self._events is not None:
-            with suppress(OSError):
-                self._events.close()
+            self._events.let_go()
 
     # -- messages ------------------------------------------------------------------------------------
 
@@ -272,7 +203,7 @@ class Recorder:
             if part is not None:
                 part.writer.annotations.set_rhythm(self._rhythm(part))
 
-    def _rhythm(self, part: _Part) -> list[Annotation]:
+    def _rhythm(self, part: Part) -> list[Annotation]:
         """Changes of rhythm inside one record."""
         labels = self._labels.within(part.first, part.last if part.closed else inf)
         return [Annotation(sample - part.first, RHYTHM, aux=label) for sample, label in labels]
@@ -290,7 +221,7 @@ class Recorder:
             part.append(counts[:n])
             first, counts = first + n, counts[n:]
 
-    def _part_for(self, first: int, counts: Floats) -> _Part:
+    def _part_for(self, first: int, counts: Floats) -> Part:
         """The record that a sample goes to: the open one, filled up to there, or a new one."""
         part, segment = self._record, self._segment
         assert segment is not None, "samples come after their Segment"
@@ -309,7 +240,7 @@ class Recorder:
             self._rotate()
         return self._open_record(segment, first, self._fit)
 
-    def _open_record(self, segment: Segment, first: int, fit: Fit) -> _Part:
+    def _open_record(self, segment: Segment, first: int, fit: Fit) -> Part:
         assert self._folder is not None
         assert self._began is not None
         rate, board = segment.rate_hz, segment.board
@@ -331,7 +262,7 @@ class Recorder:
             disk=self._disk,
         )
         self._n_records += 1
-        self._record = _Part(writer, segment, fit, first, max(until, first + 1))
+        self._record = Part(writer, segment, fit, first, max(until, first + 1))
         self._label_rhythm()
         self._tell_steps(writer)
         return self._record
@@ -353,7 +284,7 @@ class Recorder:
             self._previous.writer.flush(-1)
             self._labels.forget(self._previous.first)
 
-    def _finish(self, part: _Part | None) -> None:
+    def _finish(self, part: Part | None) -> None:
         if part is not None:
             part.closed = True
             part.writer.annotations.set_rhythm(self._rhythm(part))
@@ -362,19 +293,31 @@ class Recorder:
     # -- the disk ------------------------------------------------------------------------------------
 
     def _open_session(self) -> None:
-        """Make the session's folder and event log, at the first message or after a fault."""
+        """Make the session's folder and event log, at the first message; after a fault open them again.
+
+        Where they are gone, the folder having been deleted or another disk being there, a new session begins.
+        """
         if self._began is None:
             self._began = self._now()
-        if self._folder is None:
-            stamp = f"{self._began:%Y%m%dT%H%M%SZ}"
-            names = [stamp, *(f"{stamp}-{k}" for k in range(2, 1000))]
-            self._disk.make_folder(self._root)
-            folder = next(f for f in (self._root / name for name in names) if not f.exists())
-            self._disk.make_folder(folder)
-            self._folder = folder
-        if self._events is None:
-            self._events = EventLog(self._disk, self._folder / "events.jsonl")
-            self._disk.sync_folder(self._folder)
+        if self._events is not None and self._events.is_open:
+            return
+        if self._events is not None:
+            with suppress(FileNotFoundError):
+                self._events.reopen()
+                return
+        stamp = f"{self._now():%Y%m%dT%H%M%SZ}"
+        names = [stamp, *(f"{stamp}-{k}" for k in range(2, 1000))]
+        self._disk.make_folder(self._root)
+        folder = next(f for f in (self._root / name for name in names) if not f.exists())
+        self._disk.make_folder(folder)
+        try:
+            self._events = EventLog(self._disk, folder / "events.jsonl")
+        except OSError:  # each retry makes another
+            self._disk.remove(folder / "events.jsonl")
+            with suppress(OSError):
+                folder.rmdir()
+            raise
+        self._folder, self._n_records = folder, 0
 
     def _keep_up(self, message: Message) -> None:
         """Flush and sync where it is time."""
@@ -407,7 +350,7 @@ class Recorder:
             self._events.sync()
 
     def _fail(self, error: OSError) -> None:
-        """Let go of the records as they are; the events stay open, to go on in the same file."""
+        """Let go of all files as they are: those of a disk that was gone stay dead when it is back."""
         for part in (self._previous, self._record):
             if part is None:
                 continue
@@ -418,7 +361,7 @@ class Recorder:
                 self._n_records -= 1
         self._previous = self._record = None
         if self._events is not None:
-            self._events.forget()
+            self._events.let_go()
         self._retry_s = self._clock() + RETRY_S
         if not self._broken:
             self._broken = True
