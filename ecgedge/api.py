@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from ecgedge import words
 from ecgedge.errors import EcgedgeError, UsageError
 from ecgedge.messages import SampleBlock
+from ecgedge.places import check_folder
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -70,8 +71,9 @@ def open_stream(
     UsageError, PortError, BundleError, RecordingError
         As the command would end; ``PortError`` and ``UnrecognisedError`` also in the course of the stream.
     """
-    if record is not None and Path(record).exists() and not Path(record).is_dir():
-        raise UsageError(f"record {record}", "a folder, or a name for a new one")
+    folder = None if record is None else Path(record)
+    if folder is not None:
+        check_folder("record", folder)
     options = words.stream_options(
         port,
         (model,) if isinstance(model, str) else model or words.DEFAULT_MODELS,
@@ -84,12 +86,12 @@ def open_stream(
         seed=seed,
         board=board,
         min_episode=min_episode,
-        samples=samples or record is not None,
+        samples=samples or folder is not None,
         person=words.person(age, sex),
         attention=attention,
         reconnect=reconnect,
     )
-    return Stream(options, samples, None if record is None else Path(record))
+    return Stream(options, samples, folder)
 
 
 class Stream:

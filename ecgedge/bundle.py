@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ecgedge import beat_windows
+from ecgedge import beat_windows, places
 from ecgedge.beat_windows import BeatSpec
 from ecgedge.conditioning import check_spec
 from ecgedge.errors import BundleError
@@ -91,11 +91,12 @@ def _locate(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.suffix in (".json", ".tflite"):
         path = path.with_suffix(".json")
-        if not path.is_file():
-            raise BundleError(f"no bundle at {name_or_path}", f"{path.name} beside its .tflite")
+        if not places.is_file(path):
+            why = places.absent(path) or "no file"
+            raise BundleError(f"no bundle at {name_or_path} ({why})", f"{path.name} beside its .tflite")
         return path
     path = FOLDER / f"{name_or_path}.json"
-    if path.parent != FOLDER or not path.is_file():
+    if path.parent != FOLDER or not places.is_file(path):
         raise BundleError(
             f"no model {name_or_path!r}", f"a path or one of {list_bundles()}", "See: ecgedge models"
         )

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ecgedge import config
+from ecgedge import config, places
 from ecgedge.errors import UsageError
 
 COMMAND = "stream"
@@ -52,7 +52,7 @@ ConfigOption = Annotated[
 def show(context: typer.Context, config_: ConfigOption = None) -> None:
     """Print every setting and where it comes from, as a TOML file."""
     path = config.file_of(config_)
-    typer.echo(f"# file: {path or str(config.usual_file(os.environ)) + ' (not there)'}")
+    typer.echo(f"# file: {path or _no_file()}")
     command = _command(context)
     flags = _flags(command)
     found = config.settings(list(flags), config_)
@@ -65,6 +65,11 @@ def show(context: typer.Context, config_: ConfigOption = None) -> None:
     for name in sorted(os.environ):
         if name.startswith(config.PREFIX) and name not in map(config.variable, (*flags, "config")):
             typer.echo(f"# the variable {name} is not of a flag")
+
+
+def _no_file() -> str:
+    usual = config.usual_file(os.environ)
+    return "none (no home is known)" if usual is None else f"{usual} (not there)"
 
 
 def _line(word: str, option: Any, setting: config.Setting | None) -> str:
@@ -89,7 +94,10 @@ def _set(context: typer.Context, option: Any, word: str, setting: config.Setting
     elif isinstance(value, list) or not (isinstance(value, str) or isinstance(value, bool) == option.is_flag):
         raise UsageError(_told(word, setting), "true or false" if option.is_flag else "one value")
     if isinstance(value, str) and value.startswith("~/"):  # in a file no shell has done it
-        value = str(Path(value).expanduser())
+        path = places.home(value)
+        if path is None:
+            raise UsageError(_told(word, setting), "a path without ~, as no home is known")
+        value = str(path)
     try:
         option.type_cast_value(context, value)
     except typer.BadParameter as error:

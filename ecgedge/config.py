@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ecgedge import places
 from ecgedge.errors import MissingExtraError, UsageError
 
 PREFIX = "ECGEDGE_"
@@ -33,12 +34,15 @@ class Setting:
     """Where, in words."""
 
 
-def usual_file(environment: Mapping[str, str]) -> Path:
-    """Where the configuration lies unless told otherwise: ``~/.config/ecgedge/config.toml``."""
+def usual_file(environment: Mapping[str, str]) -> Path | None:
+    """Where the configuration lies unless told otherwise: ``~/.config/ecgedge/config.toml``.
+
+    None where the system knows no home of this user.
+    """
     folder = environment.get("XDG_CONFIG_HOME", "")
     # The standard (XDG base directories) has relative paths ignored.
-    base = Path(folder) if folder.startswith("/") else Path("~/.config").expanduser()
-    return base / "ecgedge" / "config.toml"
+    base = Path(folder) if folder.startswith("/") else places.home("~/.config")
+    return None if base is None else base / "ecgedge" / "config.toml"
 
 
 def settings(
@@ -80,10 +84,11 @@ def file_of(asked: Path | None, environment: Mapping[str, str] = os.environ) -> 
     """
     named = asked or (Path(environment[FILE_VARIABLE]) if environment.get(FILE_VARIABLE) else None)
     path = named or usual_file(environment)
-    if path.is_file():
+    if path is not None and places.is_file(path):
         return path
     if named is not None:
-        raise UsageError(f"no configuration file {path}", "a TOML file", "See: ecgedge config show")
+        why = places.absent(named) or "no file"
+        raise UsageError(f"no configuration file {named} ({why})", "a TOML file", "See: ecgedge config show")
     return None
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgedge.errors import RecordingError, UsageError
+from ecgedge.places import is_file
 from ecgedge.recordings import Recording, open_recording
 from ecgedge.recordings.annotations import NOTE, RHYTHM, Annotation, read_annotations
 from ecgedge.recordings.layout import FORMATS, Layout, start_time
@@ -84,8 +85,8 @@ def open_source(path: Path, fs: float | None = None) -> Source:
     recording = open_recording(path, fs)
     stem = path if path.suffix.lower() not in (".hea", ".dat", ".mat") else path.with_suffix("")
     header, atr = (stem.with_name(stem.name + suffix) for suffix in (".hea", ".atr"))
-    annotations = read_annotations(atr) if atr.is_file() else []
-    if not header.is_file():
+    annotations = read_annotations(atr) if is_file(atr) else []
+    if not is_file(header):
         return Source(recording, None, annotations)
     text = header.read_text("latin-1")
     return Source(recording, start_time(text), annotations, parse_header(text, str(header)).comments)

@@ -43,8 +43,9 @@ INTERNAL: dict[str, set[str]] = {
     "messages": set(),
     "errors": set(),
     "wire": NOUNS,
+    "places": NOUNS,
     "recordings": NOUNS | {"leads"},
-    "ports": NOUNS | {"wire", "recordings"},
+    "ports": NOUNS | {"places", "wire", "recordings"},
     "order": set(),
     "leads": NOUNS,
     **dict.fromkeys(STAGES, NOUNS),
@@ -62,7 +63,7 @@ INTERNAL: dict[str, set[str]] = {
     "ectopy": NOUNS | {"coverage", "prematurity"},
     "accounts": NOUNS | {"hrv", "burden", "ectopy_count"},
     "schema": set(),
-    "bundle": NOUNS | STAGES | {"schema"},
+    "bundle": NOUNS | STAGES | {"places", "schema"},
     "classifier": NOUNS | {"bundle", "features"},
     "heads": NOUNS | {"frontend", "bundle", "classifier"} | STAGES,
     "golden": NOUNS | {"frontend", "heads", "bundle", "classifier"} | STAGES,
@@ -72,12 +73,12 @@ INTERNAL: dict[str, set[str]] = {
     | {"greeting", "leads", "pace", "pipeline", "classifier", "words"}
     | {"ports", "recordings", "wire", "sinks"},
     "classify": NOUNS | {"pipeline", "heads", "classifier", "verdict", "recordings", "sinks", "words"},
-    "sinks": NOUNS | {"recordings"},
-    "convert": NOUNS | {"recordings"},
+    "sinks": NOUNS | {"places", "recordings"},
+    "convert": NOUNS | {"places", "recordings"},
     "strip": NOUNS | {"recordings", "classify", "classifier", "words"},
     "plot": NOUNS | {"strip"},
     "explain": NOUNS | {"recordings", "strip", "plot", "frontend", "bundle", "classifier", "verdict"},
-    "scoring": NOUNS | {"recordings"},
+    "scoring": NOUNS | {"places", "recordings"},
     "extras": NOUNS,
     "rate": set(),
     "clock": NOUNS | {"rate"},
@@ -86,9 +87,9 @@ INTERNAL: dict[str, set[str]] = {
     "probe": NOUNS | {"session", "rate"} | STAGES,
     "probe_picture": NOUNS | {"probe"},
     "cli_probe": NOUNS | {"words", "cli_config", "extras", "probe", "probe_picture"},
-    "api": NOUNS | {"words", "session", "sinks"},
-    "config": NOUNS,
-    "cli_config": NOUNS | {"config"},
+    "api": NOUNS | {"places", "words", "session", "sinks"},
+    "config": NOUNS | {"places"},
+    "cli_config": NOUNS | {"config", "places"},
     "cli_explain": NOUNS | {"extras", "explain"},
     "cli_files": NOUNS | {"extras", "convert", "plot", "scoring"},
     "cli_workbench": NOUNS | {"extras", "datasets", "training"},
@@ -106,11 +107,12 @@ INTERNAL: dict[str, set[str]] = {
     | {"cli_bench", "cli_config", "cli_data", "cli_explain", "cli_files", "cli_firmware", "cli_mcu"}
     | {"cli_probe", "cli_workbench", "console", "hashes"}
     | {"__init__", "words", "session", "classify", "sinks", "ports", "bundle", "golden"},
-    "datasets": NOUNS | {"__init__", "leads", "recordings"},
+    "datasets": NOUNS | {"__init__", "leads", "places", "recordings"},
     "models": NOUNS,
     "training": NOUNS
     | STAGES
-    | {"__init__", "frontend", "humps", "beat_figures", "bundle", "classifier", "scoring", "recordings"}
+    | {"__init__", "frontend", "humps", "beat_figures", "bundle", "classifier"}
+    | {"places", "scoring", "recordings"}
     | WORKBENCH,
 }
 """Which rooms of ``ecgedge`` a room may import, beside itself."""

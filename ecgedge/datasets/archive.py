@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ecgedge.errors import DataError
+from ecgedge.places import absent, is_file, is_folder
 
 VARIABLE = "ECGEDGE_DATA"
 PACKED = ".npz"
@@ -33,14 +34,15 @@ def data_root(given: str | Path | None = None) -> Path:
     if not named:
         raise DataError("no data folder", f"--root or {VARIABLE}", "Point it at the data sets' folder.")
     root = Path(named)
-    if not (root.is_dir() or is_pack(root)):
-        raise DataError(f"{root} is not a folder", "a folder with the data sets", "Check the path.")
+    if not (is_folder(root) or is_pack(root)):
+        why = absent(root) or "a file"
+        raise DataError(f"{root} is not a folder ({why})", "a folder with the data sets", "Check the path.")
     return root
 
 
 def is_pack(root: Path) -> bool:
     """Whether this is a file by the name of a pack."""
-    return root.suffix == PACKED and root.is_file()
+    return root.suffix == PACKED and is_file(root)
 
 
 class Archive:
@@ -70,11 +72,11 @@ class Archive:
         self._folder: Path | None = None
         for place in (name, *others):
             packed = root / f"{place}.zip"
-            if packed.is_file():
+            if is_file(packed):
                 self.path = packed
                 self._open(packed)
                 return
-            if (root / place).is_dir():
+            if is_folder(root / place):
                 self.path = self._folder = root / place
                 return
         raise NotHereError(

@@ -19,6 +19,7 @@ from ecgedge.datasets.catalogue import DataSet
 from ecgedge.datasets.checksums import LIST, chosen, parse_sums, sha256
 from ecgedge.datasets.download import download
 from ecgedge.errors import DataError, UsageError
+from ecgedge.places import is_file
 
 ADDRESS = "https://physionet.org/files/"
 VARIABLE = "ECGEDGE_PHYSIONET"
@@ -70,7 +71,7 @@ def fetch(known: DataSet, root: Path, progress: Progress, patterns: Iterable[str
     if not wanted:
         raise UsageError(f"{known.name} is too large to fetch whole", "--match PATTERN", known.remark)
     for packed in (root / f"{name}.zip" for name in (known.name, *known.also)):
-        if packed.is_file():
+        if is_file(packed):
             raise DataError(
                 f"{packed} is there already", advice="Move it away to fetch the files themselves."
             )
@@ -78,7 +79,7 @@ def fetch(known: DataSet, root: Path, progress: Progress, patterns: Iterable[str
     address = os.environ.get(VARIABLE, ADDRESS).rstrip("/") + "/" + known.address
     stop = Event()
     listed = folder / LIST
-    if not listed.is_file():
+    if not is_file(listed):
         download(address + LIST, listed, None, stop)
     sums = _sums(listed)
     names = chosen(sums, wanted)

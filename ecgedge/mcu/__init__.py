@@ -56,9 +56,11 @@ def export(bundle: Bundle, target: Path) -> list[Path]:
     stem = file_stem(bundle)
     texts = {f"{stem}.h": header(bundle, model), f"{stem}.c": array(bundle, model)}
     paths = [target / name for name in texts]
-    if there := [str(path) for path in paths if path.exists()]:
-        raise UsageError(f"{there[0]} is there already", "a new file", "Remove it, or name another folder.")
     try:
+        if there := [str(path) for path in paths if path.exists()]:
+            raise UsageError(
+                f"{there[0]} is there already", "a new file", "Remove it, or name another folder."
+            )
         target.mkdir(parents=True, exist_ok=True)
         for path, text in zip(paths, texts.values(), strict=True):
             path.write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecgedge.errors import PortError, UsageError
 from ecgedge.messages import Chunk
+from ecgedge.places import absent, is_file, is_folder
 from ecgedge.ports.base import Port, now_s
 from ecgedge.ports.holders import holders, named
 from ecgedge.ports.reconnect import BY_ID, Opener, lasting_name
@@ -157,7 +158,7 @@ def serial_opener(spec: str, baud: int, by_id: Path = BY_ID) -> Opener:
 
     def open_(tuned: int | None) -> SerialPort | None:
         nonlocal place, opened
-        if opened and place.startswith("/") and not Path(place).exists():
+        if opened and place.startswith("/") and absent(place):
             return None
         port = SerialPort(place, baud if tuned is None else tuned)
         if not opened and "://" not in spec:
@@ -173,9 +174,8 @@ def _open(spec: str, baud: int, timeout_s: float) -> Any:
         raise UsageError(f"a baud rate of {baud}", "a number such as 9600 or 115200")
     if not spec.strip():
         raise PortError("no port named", "a device, a URL, demo or replay:PATH", _LIST)
-    path = Path(spec)
-    if path.is_file() or path.is_dir():
-        kind = "folder" if path.is_dir() else "file"
+    if is_file(spec) or is_folder(spec):
+        kind = "folder" if is_folder(spec) else "file"
         raise PortError(f"{spec} is a {kind}", "a serial port", f"For a recording use replay:{spec}")
     import serial
 

@@ -134,7 +134,7 @@ class _Place:
             if self._archive is None:
                 return Path(name).stat().st_size
             return self._archive.getinfo(name).file_size
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError, ValueError) as error:
             raise _unreadable(name, error) from None
 
     def open(self, name: str) -> BinaryIO:
@@ -142,7 +142,7 @@ class _Place:
             if self._archive is None:
                 return Path(name).open("rb")
             return cast(BinaryIO, self._archive.open(name))
-        except (KeyError, NotImplementedError, RuntimeError) as error:
+        except (KeyError, NotImplementedError, RuntimeError, ValueError) as error:
             raise _unreadable(name, error) from None
         except _damage() as error:
             raise _unreadable(name, error) from None

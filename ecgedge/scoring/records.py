@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ecgedge.errors import RecordingError, UsageError
+from ecgedge.places import absent, is_file
 from ecgedge.recordings.annotations import read_annotations
 from ecgedge.recordings.wfdb import parse_header
 from ecgedge.scoring.beats import BeatCounts, compare_beats
@@ -127,7 +128,7 @@ def open_track(path: Path) -> Track:
     marks = read_annotations(path)
     rate, length = _resolution(path), None
     header = path.with_suffix(".hea")
-    if header.is_file():
+    if is_file(header):
         parsed = parse_header(header.read_text(encoding="latin-1"), str(header))
         rate, length = rate or parsed.rate_hz, parsed.n_samples
         if length is not None and rate != parsed.rate_hz:
@@ -163,8 +164,8 @@ def find_pairs(
         Something does not exist, or no record is in common.
     """
     for path in (reference, test):
-        if not path.exists():
-            raise RecordingError(f"{path}: not there", "an annotation file, or a folder of them")
+        if why := absent(path):
+            raise RecordingError(f"{path}: not there ({why})", "an annotation file, or a folder of them")
     if reference.is_file() and test.is_file():
         return [(reference, test)], []
     sides = [_by_record(p, a) for p, a in zip((reference, test), annotators, strict=True)]

@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 
 from ecgedge.errors import RecordingError, UsageError
 from ecgedge.messages import Beat, BeatClass, Ectopic, EctopicRun, Episode, Message, Record
+from ecgedge.places import check_folder
 from ecgedge.recordings.annotations import RHYTHM, Annotation, write_annotations
 from ecgedge.sinks.labels import BEAT, NO_AF, RhythmLabels, beat_code
 
@@ -25,8 +26,7 @@ class AnnotationSink:
     """
 
     def __init__(self, folder: Path) -> None:
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"--annotations {folder}", "a folder, or a name for a new one")
+        check_folder("--annotations", folder)
         self._folder = folder
         self._beats: dict[int, str] = {}
         self._rhythm = RhythmLabels()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecgedge.errors import UsageError
+from ecgedge.places import check_folder
 
 if TYPE_CHECKING:
     from ecgedge.sinks import Sink
@@ -16,10 +16,10 @@ def stream_sink(jsonl: bool, record: Path | None = None) -> Sink:
 
     Raises
     ------
-    UsageError : the recorder's folder is something else
+    UsageError : the recorder's folder cannot be one
     """
-    if record is not None and record.exists() and not record.is_dir():
-        raise UsageError(f"--record {record}", "a folder, or a name for a new one")
+    if record is not None:
+        check_folder("--record", record)
     screen: Sink
     if jsonl:
         from ecgedge.sinks.jsonl import JsonLinesSink
@@ -42,7 +42,7 @@ def record_sink(jsonl: bool, annotations: Path | None = None) -> Sink:
 
     Raises
     ------
-    UsageError : the annotations' folder is something else
+    UsageError : the annotations' folder cannot be one
     """
     screen: Sink
     if jsonl:

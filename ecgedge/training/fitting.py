@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from ecgedge.errors import DataError, UsageError
 from ecgedge.training.data import EpochOrder
-from ecgedge.training.place import usable
+from ecgedge.training.place import made, usable
 from ecgedge.training.progress import RECORDS, Progress
 from ecgedge.training.recipe import FEWEST_STEPS
 from ecgedge.training.trainer import Machine, hushed, interruptible, make_trainer
@@ -115,7 +115,7 @@ class Fit:
         if (steps := len(drawn) // batch * self._epochs) < FEWEST_STEPS:
             found = f"{len(drawn)} {of} to fit on, {batch} a batch: {steps} steps in all"
             raise DataError(found, f"{FEWEST_STEPS} or more", "Take smaller batches or more epochs.")
-        self._folder.mkdir(parents=True, exist_ok=True)
+        made(self._folder)
         batches = self._batches(drawn, self._epoch, trainer.global_rank, trainer.world_size, **loading)
         with hushed(), interruptible():
             trainer.fit(module, batches, inner, ckpt_path=self._kept, weights_only=False)

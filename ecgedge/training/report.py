@@ -9,7 +9,7 @@ from rich.console import Console
 
 from ecgedge.training import compare, confusion, evaluate, scored_sets
 from ecgedge.training.model import open_model
-from ecgedge.training.place import usable
+from ecgedge.training.place import made
 from ecgedge.training.tables import number, table, with_interval
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def keep(evaluation: Evaluation, folder: Path, stem: str | None = None) -> list[
     UsageError
         If the folder cannot be written.
     """
-    usable(folder).mkdir(parents=True, exist_ok=True)
+    made(folder)
     stem = stem or _stem(evaluation)
     paths = [folder / f"{stem}.json", folder / f"{stem}.png"]
     evaluate.save(evaluation, paths[0])

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from ecgedge import __version__
-from ecgedge.training.place import usable
+from ecgedge.training.place import made
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,7 @@ def keep(folder: Path, model: Named, data: str, split: str, note: str, **told: A
     UsageError
         If the folder cannot be written.
     """
-    usable(folder).mkdir(parents=True, exist_ok=True)
+    made(folder)
     path = folder / f"{model.name}-{model.arithmetic}-{data}-{split}.json"
     facts = {"model": model.name, "arithmetic": model.arithmetic, "sha256": model.sha256}
     content = {"ecgedge": __version__, "note": note, **facts, "set": data, "split": split, **told}
