@@ -331,7 +331,8 @@ def write_parquet(source: Source, out: Path) -> None:
     }
     fields = [pa.field("time_s", pa.float64(), nullable=False), *(pa.field(n, pa.float64()) for n in names)]
     schema = pa.schema(fields, metadata=meta)
-    with pq.ParquetWriter(out, schema) as writer:
+    # Opened here: a name need not be text, which pyarrow would have it be.
+    with out.open("wb") as file, pq.ParquetWriter(file, schema) as writer:
         for first, counts in source.pieces():
             time_s = (first + np.arange(len(counts))) / source.rate_hz
             columns = [pa.array(counts[:, k] * source.factor, from_pandas=True) for k in range(len(names))]

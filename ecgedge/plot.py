@@ -7,6 +7,7 @@ and is imported when a strip is drawn.
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,10 +74,14 @@ class Page:
 
     def save(self, out: Path) -> None:
         """Write the page; the kind of file follows from its name."""
-        self.figure.savefig(out, dpi=150)
+        with warnings.catch_warnings():
+            # A letter that the font does not have is an empty box.
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+            self.figure.savefig(out, dpi=150)
 
     def _text(self, x: float, y: float, text: str, **kwargs: Any) -> Any:
-        return self._axes.text(x, y, text, **{"fontsize": 8, "color": _INK, "va": "center", **kwargs})
+        style = {"fontsize": 8, "color": _INK, "va": "center", "parse_math": False, **kwargs}
+        return self._axes.text(x, y, text, **style)
 
     def _box(self, x: float, y: float, w: float, h: float, **kwargs: Any) -> None:
         from matplotlib.patches import Rectangle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from ecgedge.probe import Heard, Report, Trace
 
 SHOWN_S = 10.0
+_TITLE = 120  # letters that have room in a line
 _INK, _GREY, _BEAT = "#16181d", "#6b7078", "#2257a5"
 
 
@@ -31,7 +33,9 @@ def draw(report: Report, trace: Trace, heard: Heard, out: Path) -> None:
     _signal(axes["s"], report, trace)
     _arrivals(axes["a"], report, heard)
     _spectrum(axes["l"], report, trace)
-    figure.suptitle(f"{report.board}: {report.verdict}", fontsize=11, color=_INK, wrap=True)
+    # Matplotlib's own wrapping takes a board's "$" for a formula.
+    title = textwrap.fill(f"{report.board}: {report.verdict}", _TITLE)
+    figure.suptitle(title, fontsize=11, color=_INK, parse_math=False)
     try:
         figure.savefig(out, dpi=120)
     except OSError as error:

@@ -109,3 +109,31 @@ def test_the_live_line_comes_through_on_a_terminal_of_ascii() -> None:
     os.close(ours)
     assert b"heart rate" in shown
     assert b"Traceback" not in shown
+
+
+@pytest.mark.parametrize(
+    "name", [b"bad\xff.csv", b"p$^$.csv", "電.csv".encode()], ids=["bytes", "mathtext", "text"]
+)
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [
+        (("plot", "{}", "--model", "efficientecg-xs"), "matplotlib"),
+        (("explain", "{}", "--at", "6"), "matplotlib"),
+        (("convert", "{}", "--to", "parquet"), "pyarrow"),
+        (("convert", "{}", "--to", "parquet", "--out", "{}.parquet"), "pyarrow"),
+        (("convert", "{}", "--to", "edf"), "edfio"),
+        (("convert", "{}", "--to", "wfdb"), "numpy"),
+        (("stream", "--port", "replay:{}", "--speed", "max", "--record", "kept"), "numpy"),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, tuple) else x,
+)
+def test_a_file_of_any_name_is_worked_on(
+    tmp_path: Path, name: bytes, words: tuple[str, ...], extra: str
+) -> None:
+    pytest.importorskip(extra)
+    path = os.fsdecode(record(tmp_path, name))
+    before = set(os.listdir(tmp_path))  # noqa: PTH208
+    run = [*PROGRAM, *(word.format(path) for word in words)]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert set(os.listdir(tmp_path)) > before  # noqa: PTH208

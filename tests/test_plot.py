@@ -156,6 +156,14 @@ def test_signal_of_unknown_scale_or_none_at_all_is_drawn() -> None:
     drawn(strip(signal=np.full(5000, np.nan)))
 
 
+def test_names_are_drawn_as_they_are(tmp_path: Path) -> None:
+    """``$`` begins a formula to Matplotlib, unless told otherwise."""
+    page = drawn(strip(title="p$^$", lead="cost$^$"))
+    page.save(tmp_path / "o.png")
+    assert "p$^$" in words(page)
+    assert any("lead cost$^$" in text for text in words(page))
+
+
 @pytest.fixture(scope="module")
 def af_record(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plot")

@@ -16,7 +16,7 @@ from ecgedge import cli, rate
 from ecgedge.messages import Board, SampleBlock
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports.patient import SimulatedPatient
-from ecgedge.probe import Heard, Report, describe, find_trace
+from ecgedge.probe import Heard, Report, Trace, describe, find_trace
 from ecgedge.rate import fit_rate
 
 RATE = 250.0
@@ -234,6 +234,15 @@ def test_a_picture(name: str, head: bytes, tmp_path: Path, capfd: pytest.Capture
     code, _, err = run(capfd, "--port", "demo", "--speed", "max", "--picture", str(tmp_path / name))
     assert (code, err) == (0, "")
     assert (tmp_path / name).read_bytes().startswith(head)
+
+
+def test_a_board_s_name_is_drawn_as_it_is(signal: np.ndarray, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from ecgedge.probe_picture import draw
+
+    report = replace(hear(signal), board="p$^$", measured_hz=None)
+    draw(report, Trace(RATE, signal, 0.0, ()), Heard(), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

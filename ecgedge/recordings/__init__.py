@@ -251,14 +251,14 @@ def _from_matrix(where: _Place, name: str, fs: float | None) -> Recording:
     counts = matrix.T.astype(np.float64)
     counts[counts == -32768] = np.nan
     rows = matrix.shape[0]
-    board = Board(PurePosixPath(name).stem, fs, None, 16, rows)
+    board = Board(_bare(name), fs, None, 16, rows)
     names = tuple(f"lead {k}" for k in range(rows))
     return Recording(board, names, len(counts), lambda: iter([(0, counts)]))
 
 
 def _from_csv(table: CsvFile, name: str) -> Recording:
     board = Board(
-        PurePosixPath(name.replace("\\", "/")).stem,
+        _bare(name),
         table.rate_hz,
         table.uv_per_count,
         table.bits,
@@ -267,6 +267,12 @@ def _from_csv(table: CsvFile, name: str) -> Recording:
     return Recording(
         board, table.lead_names, table.n_samples, table.pieces, value_per_count=table.value_per_count
     )
+
+
+def _bare(name: str) -> str:
+    """A file's name without folder and ending, as a text: what is none in it is escaped."""
+    stem = PurePosixPath(name.replace("\\", "/")).stem
+    return stem.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _only(recording: Recording, lead: str | int, name: str) -> Recording:
