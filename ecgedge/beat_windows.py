@@ -41,6 +41,10 @@ KINDS = ("beat-segments", "beat-deviations", "beat-intervals")
 PARTS_S = ((-0.26, -0.06), (-0.09, 0.10), (0.12, 0.38))
 """Where the P wave, the QRS and the T wave of a beat are looked for: from and to, about its R peak."""
 _P_ALIKE, _QRS_ALIKE = (INTERVALS.index(f"{wave}: correlation with the template") for wave in ("P", "QRS"))
+LONGEST_S = 2.0
+"""Most signal on either side of an R peak."""
+MOST_BEATS, MOST_LATEST = 256, 1024
+"""Most places of a window, and most beats or intervals that a running median is of."""
 KEPT_S = 20.0
 """Signal is kept for so long: a beat comes at most some seconds behind it."""
 
@@ -72,19 +76,22 @@ class BeatSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "emit", tuple(self.emit))  # of JSON or TOML, a list
         first, last = self.emit
-        if not 0 <= first < last <= self.beats:
-            raise BundleError(f"window of {self.beats} beats that reports {list(self.emit)}", "places in it")
+        if not 0 <= first < last <= self.beats <= MOST_BEATS:
+            found = f"window of {self.beats} beats that reports {list(self.emit)}"
+            raise BundleError(found, f"places in it, {MOST_BEATS} at most")
         said = f"window with {self.before_s} s before, {self.after_s} s after, at {self.rate_hz} Hz"
-        if not all(isfinite(each) and each > 0 for each in (self.before_s, self.after_s, self.rate_hz)):
-            raise BundleError(said, "numbers above 0")
+        if not (isfinite(self.rate_hz) and self.rate_hz > 0):
+            raise BundleError(said, "a rate above 0")
+        if not all(0 < each <= LONGEST_S for each in (self.before_s, self.after_s)):
+            raise BundleError(said, f"above 0 to {LONGEST_S:g} s")
         if any(part.stop - part.start < 2 for part in self.parts):
             raise BundleError(
                 said, "P wave, QRS and T wave in it", "0.26 s before and 0.38 s after hold them."
             )
-        if self.template_beats < self.beats or self.rhythm_beats < self.beats:
+        if not all(self.beats <= n <= MOST_LATEST for n in (self.template_beats, self.rhythm_beats)):
             raise BundleError(
                 f"running medians of {self.template_beats} and {self.rhythm_beats} beats",
-                f"{self.beats} or more, as in the window",
+                f"{self.beats}, as in the window, to {MOST_LATEST}",
             )
 
     @property

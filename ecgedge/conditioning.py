@@ -68,7 +68,7 @@ def check_spec(spec: dict[str, Any]) -> None:
         hold.
     """
     if set(spec) != _KEYS:
-        odd = sorted(set(spec) ^ _KEYS)
+        odd = sorted(map(str, set(spec) ^ _KEYS))
         raise BundleError(f"preprocessing keys {odd} unknown or missing", f"exactly {sorted(_KEYS)}")
     if spec["version"] not in list(_EDGES):
         known = " or ".join(map(str, _EDGES))

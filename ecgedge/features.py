@@ -55,12 +55,12 @@ def check_kind(entry: dict[str, Any], others: set[str]) -> None:
     BundleError
         Naming the key or value that is off.
     """
-    if entry.get("kind") not in KINDS:
+    if entry.get("kind") not in list(KINDS):
         raise BundleError(f"input kind {entry.get('kind')!r}", f"one of {list(KINDS)}", "Update ecgedge.")
     keys = {"name", "kind"} | KINDS[entry["kind"]] | others
     if set(entry) != keys:
         raise BundleError(
-            f"input keys {sorted(set(entry) ^ keys)} unknown or missing", f"exactly {sorted(keys)}"
+            f"input keys {sorted(map(str, set(entry) ^ keys))} unknown or missing", f"exactly {sorted(keys)}"
         )
     for key in KINDS[entry["kind"]] & set(_MOST):
         if not _whole(entry[key]) or not 1 <= entry[key] <= _MOST[key]:

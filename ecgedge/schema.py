@@ -102,7 +102,9 @@ def _broken(keyword: str, value: Any, limit: Any) -> str:
     if keyword == "enum":
         return "" if value in limit else f"one of {limit}"
     if keyword == "pattern":
-        return "" if not isinstance(value, str) or re.search(limit, value) else f"text like {limit}"
+        # In JSON Schema $ is the very end; in Python it is also before a newline there.
+        at_end = limit.replace("$", r"\Z")
+        return "" if not isinstance(value, str) or re.search(at_end, value) else f"text like {limit}"
     if keyword == "required":
         absent = [key for key in limit if key not in value] if isinstance(value, dict) else []
         return f"the keys {absent} in it" if absent else ""

@@ -47,8 +47,7 @@ class WindowSpec:
         fits = all(s * self.rate_hz >= 1 and s <= self.length_s <= LONGEST_S for s in either)
         if not (fits and isfinite(self.rate_hz)):
             raise BundleError(
-                f"window of {self.length_s} s every {self.hop_s} s, {self.minimum_s} s at least,"
-                f" at {self.rate_hz} Hz",
+                f"{self}",
                 f"hop and minimum from one sample to the length, which is {LONGEST_S:g} s at most",
             )
 

@@ -19,7 +19,6 @@ from ecgedge.datasets import nstdb
 from ecgedge.errors import DataError
 from ecgedge.training import augment, noise, published
 from ecgedge.training import recipe as recipes
-from ecgedge.training.data import window_spec
 
 SHIPPED = "efficientecg-s"
 QUIET = {"polarity": 0.0, "noise": 0.0, "wander": 0.0, "cut_out": 0.0}
@@ -107,9 +106,7 @@ def test_with_everything_off_the_z_score_is_left() -> None:
 
 def test_equal_luck_gives_equal_crops() -> None:
     plan = recipes.load(SHIPPED)
-    make = augment.Augmenter(
-        options(gain=0.2, mains=0.3, sensor_noise=0.5), window_spec(plan), synthetic_noise()
-    )
+    make = augment.Augmenter(options(gain=0.2, mains=0.3, sensor_noise=0.5), plan.spec, synthetic_noise())
     x = gaussian(5000)
     for seed in range(10):
         one, same, other = make(x, generator(seed)), make(x, generator(seed)), make(x, generator(seed + 1))
@@ -263,7 +260,7 @@ def steps(faithful: bool = False, p: float = 0.2, length_s: float = 60.0) -> pub
     window = dataclasses.replace(plan.window, length_s=length_s)
     return published.Published(
         recipes.PublishedOptions(p, faithful),
-        window_spec(dataclasses.replace(plan, preprocessing=WIDE, window=window)),
+        dataclasses.replace(plan, preprocessing=WIDE, window=window).spec,
     )
 
 
@@ -460,7 +457,7 @@ def test_a_rate_too_low_for_the_band_is_refused() -> None:
         preprocessing={"version": 1, "rate_hz": 80.0, "highpass_hz": 0.5, "lowpass_hz": 30.0},
     )
     with pytest.raises(DataError, match="80 Hz"):
-        published.Published(recipes.PublishedOptions(0.2), window_spec(plan))
+        published.Published(recipes.PublishedOptions(0.2), plan.spec)
 
 
 # ---- recipes

@@ -271,7 +271,7 @@ def test_the_beats_of_a_crop_lie_on_its_peaks() -> None:
     pytest.importorskip("lightning", reason="needs the extra 'train'")
     from ecgedge.training import recipe as recipes
     from ecgedge.training.augment import Augmenter
-    from ecgedge.training.data import ConditionedSet, CropDataset, window_spec
+    from ecgedge.training.data import ConditionedSet, CropDataset
     from ecgedge.training.noise import Noise
 
     plan = recipes.load("efficientecg-s-fused")
@@ -286,7 +286,7 @@ def test_the_beats_of_a_crop_lie_on_its_peaks() -> None:
     )
     whole = Context(100.0, places / 100, np.ones(60), Person(50, "m"))
     records = ConditionedSet(["x"], [signal.astype(np.float32)], [0], [whole])
-    crops = CropDataset(records, plan, Augmenter(quiet, window_spec(plan), Noise()))
+    crops = CropDataset(records, plan, Augmenter(quiet, plan.spec, Noise()))
     stretched = set()
     for epoch in range(40):
         (drawn, rr, _, age, sex), _ = crops[epoch, 0]

@@ -91,7 +91,7 @@ INTERNAL: dict[str, set[str]] = {
     "config": NOUNS | {"places"},
     "cli_config": NOUNS | {"config", "places"},
     "cli_explain": NOUNS | {"extras", "explain"},
-    "cli_files": NOUNS | {"extras", "convert", "plot", "scoring"},
+    "cli_files": NOUNS | {"extras", "convert", "plot", "scoring", "words"},
     "cli_workbench": NOUNS | {"extras", "datasets", "training"},
     "cli_data": NOUNS | {"extras", "datasets"},
     "firmware": NOUNS,
@@ -112,7 +112,7 @@ INTERNAL: dict[str, set[str]] = {
     "training": NOUNS
     | STAGES
     | {"__init__", "frontend", "humps", "beat_figures", "bundle", "classifier"}
-    | {"places", "scoring", "recordings"}
+    | {"places", "schema", "scoring", "recordings"}
     | WORKBENCH,
 }
 """Which rooms of ``ecgedge`` a room may import, beside itself."""

@@ -50,7 +50,6 @@ from ecgedge.training.data import (
     load_cinc2017,
     record_windows,
     tensors,
-    window_spec,
 )
 from ecgedge.training.fitting import settle_norms
 from ecgedge.training.model import open_model
@@ -265,7 +264,7 @@ def same_windows(mine: list[np.ndarray], device: list[np.ndarray]) -> None:
 def test_training_sees_the_windows_of_the_device(k: int) -> None:
     plan, (_, _, counts) = recipes.load(SHIPPED), synthesised(k)
     conditioned = condition(counts / cinc2017.COUNTS_PER_MV, cinc2017.RATE_HZ, plan.preprocessing)
-    windows = record_windows(conditioned, window_spec(plan))
+    windows = record_windows(conditioned, plan.spec)
     mine = [tensors(input_list(plan), window.signal)[0].numpy().reshape(-1) for window in windows]
     same_windows(mine, device_windows(counts, cinc2017.RATE_HZ, 1000 / 1000.0))
 
@@ -291,7 +290,7 @@ def test_window_rows_carry_label_and_record(plan: recipes.Recipe) -> None:
 
 def crops(plan: recipes.Recipe) -> CropDataset:
     signals = [np.random.default_rng(k).normal(size=2000 + 500 * k).astype(np.float32) for k in range(4)]
-    augmenter = Augmenter(plan.augmentation, window_spec(plan), Noise())
+    augmenter = Augmenter(plan.augmentation, plan.spec, Noise())
     return CropDataset(ConditionedSet(list("abcd"), signals, [0, 1, 2, 3]), plan, augmenter)
 
 

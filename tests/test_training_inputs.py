@@ -22,7 +22,7 @@ from ecgedge.frontend import Consumer, Frontend, Prepared
 from ecgedge.messages import Board, SampleBlock, Segment
 from ecgedge.training import checkpoint, run
 from ecgedge.training import recipe as recipes
-from ecgedge.training.data import condition, input_list, record_windows, tensors, window_spec
+from ecgedge.training.data import condition, input_list, record_windows, tensors
 from ecgedge.training.module import Loss, WindowClassifier
 
 SECONDS = 10.0
@@ -57,7 +57,7 @@ def plan(tmp_path: Path) -> recipes.Recipe:
 @pytest.mark.parametrize("k", [0, 1, 2, 5])
 def test_training_sees_both_inputs_of_the_device(plan: recipes.Recipe, k: int) -> None:
     _, _, counts = synthesised(k)
-    consumer = Consumer("tiny", plan.preprocessing, window_spec(plan), input_list(plan))
+    consumer = Consumer("tiny", plan.preprocessing, plan.spec, input_list(plan))
     frontend = Frontend((consumer,))
     out = frontend.push(Segment(0, 0.0, 300.0, "declared", Board("test", 300.0, 1.0, 16)))
     for at in range(0, counts.size, 77):
@@ -65,7 +65,7 @@ def test_training_sees_both_inputs_of_the_device(plan: recipes.Recipe, k: int) -
     out += frontend.finish()
     device = [item.tensors for item in out if isinstance(item, Prepared) and not item.window.provisional]
     conditioned = condition(counts / cinc2017.COUNTS_PER_MV, 300.0, plan.preprocessing)
-    windows = record_windows(conditioned, window_spec(plan))
+    windows = record_windows(conditioned, plan.spec)
     assert len(windows) == len(device) > 0
     for window, told in zip(windows, device, strict=True):
         signal, spectrogram = tensors(input_list(plan), window.signal)

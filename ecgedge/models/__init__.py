@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from ecgedge.errors import DataError
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 ARCHITECTURES = ("efficientecg", "efficientecg-fused", "dualnet", "danet", "danet-h", "danet-cnn", "ecg-sl")
+
+_MOST = 100_000
+"""No size of any net is greater."""
 
 
 def _parts(architecture: str) -> tuple[Callable[..., nn.Module], Callable[..., Any], set[str]]:
@@ -48,17 +52,19 @@ def build(architecture: str, options: dict[str, Any]) -> nn.Module:
         For an unknown architecture or option, or sizes that make no net.
     """
     make, configure, known = _parts(architecture)
-    if odd := sorted(set(options) - known):
+    if odd := sorted(map(str, set(options) - known)):
         raise DataError(f"architecture options {odd}", f"some of {sorted(known)}")
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in options.items()
     }
-    expected = "sizes above 0, one entry a stage"
-    sizes = [v for value in values.values() for v in (value if isinstance(value, tuple) else (value,))]
-    if any(isinstance(v, int) and not isinstance(v, bool) and v < 1 for v in sizes):
+    expected = f"sizes of 1 to {_MOST}, one entry a stage"
+    numbers = [v for value in values.values() for v in (value if isinstance(value, tuple) else (value,))]
+    sizes = [v for v in numbers if isinstance(v, int) and not isinstance(v, bool)]
+    shares = [v for v in numbers if isinstance(v, float)]
+    if not (all(1 <= v <= _MOST for v in sizes) and all(map(isfinite, shares))):
         raise DataError(f"architecture {architecture!r} with {options}", expected)
     try:
         return make(configure(**values))
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"architecture {architecture!r} with {options} ({reason})", expected) from None

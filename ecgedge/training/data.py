@@ -15,11 +15,12 @@ from torch.utils.data import Dataset, Sampler
 
 from ecgedge.conditioning import Conditioner
 from ecgedge.datasets import cinc2017
+from ecgedge.errors import DataError
 from ecgedge.features import BEATS, PERSON, make_inputs, tensor_shape
 from ecgedge.messages import Context, Person
 from ecgedge.rpeaks import BAND, RPeakDetector
 from ecgedge.training.augment import Augmenter
-from ecgedge.windows import Windower, WindowSpec
+from ecgedge.windows import Windower
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ecgedge.messages import Floats, Signal32, Window
     from ecgedge.training.published import Published
     from ecgedge.training.recipe import Recipe
+    from ecgedge.windows import WindowSpec
 
 CALIBRATION_RECORDS = 512
 
@@ -65,6 +67,11 @@ def inner_split(
 
     Every k-th record of a class in name order goes to the inner part, so that the split needs no seed and
     is the same on every machine. ``fold``, from 1, says with which record that begins; None: in the middle.
+
+    Raises
+    ------
+    DataError
+        If no record is left on either side.
     """
     step = round(1 / share)
     first = step // 2 if fold is None else fold - 1
@@ -72,6 +79,9 @@ def inner_split(
     for label in sorted(set(labels)):
         mine = sorted(name for name, other in zip(names, labels, strict=True) if other == label)
         inner.update(mine[first::step])
+    if not 0 < len(inner) < len(names):
+        found = f"inner_share = {share:g} keeps {len(inner)} of {len(names)} records"
+        raise DataError(found, "some to fit on and some to choose by")
     return [n for n in names if n not in inner], [n for n in names if n in inner]
 
 
@@ -114,15 +124,9 @@ def load_cinc2017(root: Path, names: list[str], recipe: Recipe) -> ConditionedSe
     return out
 
 
-def window_spec(recipe: Recipe) -> WindowSpec:
-    """The recipe's window for the frontend."""
-    w = recipe.window
-    return WindowSpec(recipe.preprocessing["rate_hz"], w.length_s, w.hop_s, w.minimum_s)
-
-
 def input_list(recipe: Recipe) -> list[dict[str, Any]]:
     """The recipe's inputs as ``features.make_inputs`` wants them; shapes (1, rows, columns) for torch."""
-    spec = window_spec(recipe)
+    spec = recipe.spec
     length = round(spec.length_s * spec.rate_hz)
     clip = recipe.window.clip
     return [{**entry, "clip": clip, "shape": [1, *tensor_shape(entry, length)]} for entry in recipe.inputs]
@@ -203,7 +207,7 @@ class WindowDataset(Dataset[tuple[tuple[Tensor, ...], int, int]]):
     """All windows of all records: (inputs of a window, label, record number)."""
 
     def __init__(self, records: ConditionedSet, recipe: Recipe) -> None:
-        inputs, spec = input_list(recipe), window_spec(recipe)
+        inputs, spec = input_list(recipe), recipe.spec
         self._rows = [
             (tensors(inputs, w.signal, records.context(number, w)), label, number)
             for number, (signal, label) in enumerate(zip(records.signals, records.labels, strict=True))

@@ -107,7 +107,7 @@ class Fit:
         Raises
         ------
         DataError
-            For fewer steps than the schedule needs, or a loss that is no number.
+            For fewer steps than the schedule needs, nothing to score, or a loss that is no number.
         KeyboardInterrupt
             On Ctrl-C or SIGTERM.
         """
@@ -115,6 +115,8 @@ class Fit:
         if (steps := len(drawn) // batch * self._epochs) < FEWEST_STEPS:
             found = f"{len(drawn)} {of} to fit on, {batch} a batch: {steps} steps in all"
             raise DataError(found, f"{FEWEST_STEPS} or more", "Take smaller batches or more epochs.")
+        if inner is not None and not len(inner):
+            raise DataError("no windows of inner records", "one or more to choose by", "Keep other records.")
         made(self._folder)
         batches = self._batches(drawn, self._epoch, trainer.global_rank, trainer.world_size, **loading)
         with hushed(), interruptible():

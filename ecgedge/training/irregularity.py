@@ -21,7 +21,7 @@ from torch import nn
 from ecgedge import irregularity, morphology, rpeaks
 from ecgedge.datasets import afdb, cinc2017
 from ecgedge.datasets.archive import data_root
-from ecgedge.training.data import condition, inner_split, window_spec
+from ecgedge.training.data import condition, inner_split
 from ecgedge.training.recipe import Recipe, load
 from ecgedge.windows import Windower
 
@@ -69,7 +69,7 @@ def afdb_rows(root: Path) -> Rows:
 def cinc_rows(root: Path, names: list[str], recipe: Recipe) -> Rows:
     """Windows of CinC 2017 records, the noisy class left out."""
     rows: list[tuple[Floats, float, str]] = []
-    spec = window_spec(recipe)
+    spec = recipe.spec
     for record in cinc2017.records(root, names, recipe.data.revision):
         label = cinc2017.CLASSES[cinc2017.class_of(record, recipe.data.revision)]
         if label == "~":

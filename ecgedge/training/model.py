@@ -17,7 +17,7 @@ from ecgedge.errors import DataError, UsageError
 from ecgedge.features import make_inputs
 from ecgedge.training import checkpoint
 from ecgedge.training import recipe as recipes
-from ecgedge.training.data import input_list, tensors, window_spec
+from ecgedge.training.data import input_list, tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +76,7 @@ def _float_model(trained: checkpoint.Checkpoint, path: Path) -> Model:
         arithmetic="float32",
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         preprocessing=recipe.preprocessing,
-        window=window_spec(recipe),
+        window=recipe.spec,
         temperature=1.0,
         data=recipe.data,
         logits=logits,

@@ -24,7 +24,7 @@ class Loss(nn.Module):
         super().__init__()
         self._published = options.loss == "published"
         self._entropy = nn.CrossEntropyLoss(
-            torch.tensor(options.class_weights),
+            torch.tensor(options.class_weights, dtype=torch.float32),
             label_smoothing=options.label_smoothing,
             reduction="sum" if self._published else "mean",
         )

@@ -5,16 +5,29 @@ Unknown keys are refused, so that a misspelt option cannot be ignored.
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from ecgedge.conditioning import check_spec
+from ecgedge.beat_windows import BeatSpec
+from ecgedge.datasets import cinc2017
 from ecgedge.errors import BundleError, DataError
 from ecgedge.features import BEATS, PERSON, check_kind
+from ecgedge.schema import finite
+from ecgedge.training.rules import (
+    CLIPS,
+    INNER_SHARES,
+    Rules,
+    base_rules,
+    enforce,
+    label_rules,
+    named,
+    strength_rules,
+    within,
+)
+from ecgedge.windows import WindowSpec
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,7 +35,8 @@ else:
     import tomli as tomllib
 
 RECIPES = Path(__file__).parent / "recipes"
-SETS = ("cinc2017",)
+CLASSES = {"cinc2017": cinc2017.CLASSES}
+"""What is told of a window, by data set."""
 KINDS = ("adamw", "radam")
 SCHEDULES = ("one-cycle", "steps")
 LOSSES = ("weighted", "published")
@@ -41,6 +55,10 @@ class WindowOptions:
     hop_s: float
     minimum_s: float
     clip: float
+
+    def at(self, rate_hz: float) -> WindowSpec:
+        """The same for the frontend, of signal of that rate."""
+        return WindowSpec(rate_hz, self.length_s, self.hop_s, self.minimum_s)
 
 
 @dataclass(frozen=True)
@@ -142,6 +160,17 @@ class BaseRecipe:
     preprocessing: dict[str, Any]
     optimiser: BaseOptimiser
 
+    @property
+    def spec(self) -> WindowSpec | BeatSpec:
+        """The window for the frontend.
+
+        Raises
+        ------
+        BundleError
+            For one that cannot be.
+        """
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class Recipe(BaseRecipe):
@@ -165,10 +194,13 @@ class Recipe(BaseRecipe):
     ranges: str = "min-max"
     rounded: bool = False
 
+    @property
+    def spec(self) -> WindowSpec:
+        """The window for the frontend."""
+        return self.window.at(self.preprocessing["rate_hz"])
+
 
 _T = TypeVar("_T")
-Rules = dict[str, tuple[bool, str]]
-"""What is said, whether it can be, and what would be right."""
 
 
 def fill(kind: type[_T], table: dict[str, Any], where: str) -> _T:
@@ -179,13 +211,13 @@ def fill(kind: type[_T], table: dict[str, Any], where: str) -> _T:
     Raises
     ------
     DataError
-        For a key that is unknown or missing, or a value of another type.
+        For a key that is unknown or missing, a value of another type, or a number that is not finite.
     """
     hints = get_type_hints(kind)
     table = {key: _nested(hints.get(key), value, f"{where} [{key}]") for key, value in table.items()}
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
     optional = {f.name for f in fields(kind) if {f.default, f.default_factory} != {MISSING}}  # type: ignore[arg-type]
-    if odd := sorted((set(table) - known) | (known - optional - set(table))):
+    if odd := sorted(map(str, (set(table) - known) | (known - optional - set(table)))):
         raise DataError(f"recipe {where}: keys {odd} unknown or missing", f"exactly {sorted(known)}")
     for key, wanted in hints.items():
         if key in table and not _fits(table[key], wanted):
@@ -211,7 +243,7 @@ def _nested(kind: Any, value: Any, where: str) -> Any:
 def _fits(value: Any, kind: Any) -> bool:
     """Whether a value read from TOML may stand where ``kind`` is declared."""
     if kind in (int, float):
-        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+        return isinstance(value, (int, kind)) and finite(value)
     if get_origin(kind) is UnionType:
         return any(_fits(value, one) for one in get_args(kind))
     if get_origin(kind) is list:
@@ -221,16 +253,18 @@ def _fits(value: Any, kind: Any) -> bool:
 
 def _check(recipe: Recipe, where: str) -> None:
     """Refuse values that no run can use."""
-    o, w = recipe.optimiser, recipe.window
+    o, w, d = recipe.optimiser, recipe.window, recipe.data
     right: Rules = {
-        f"[data] set = {recipe.data.set!r}": (recipe.data.set in SETS, f"one of {list(SETS)}"),
-        f"[data] inner_share = {recipe.data.inner_share}": (0 < recipe.data.inner_share <= 0.5, "0 to 0.5"),
-        f"[data] inner_fold = {recipe.data.inner_fold}": (
-            recipe.data.inner_fold is None
-            or 1 <= recipe.data.inner_fold <= round(1 / max(recipe.data.inner_share, 0.01)),
+        f"[data] set = {d.set!r}": (d.set in CLASSES, f"one of {list(CLASSES)}"),
+        **base_rules(recipe, CLASSES.get(d.set, ())),
+        **label_rules(o, CLASSES.get(d.set, ())),
+        **within("[data]", d, {"inner_share": INNER_SHARES}),
+        f"[data] inner_fold = {d.inner_fold}": (
+            d.inner_fold is None or 1 <= d.inner_fold <= round(1 / max(d.inner_share, INNER_SHARES[0])),
             "1 to the number of shares",
         ),
-        f"[optimiser] epochs = {o.epochs}, batch = {o.batch}": (o.epochs > 0 and o.batch > 0, "above 0"),
+        **within("[window]", w, {"clip": CLIPS}),
+        f"[window] minimum_s = {w.minimum_s}": (w.minimum_s >= 1, "1 or more"),
         f"[optimiser] kind = {o.kind!r}": (o.kind in KINDS, f"one of {list(KINDS)}"),
         f"[optimiser] schedule = {o.schedule!r}": (o.schedule in SCHEDULES, f"one of {list(SCHEDULES)}"),
         f"[optimiser] loss = {o.loss!r}": (o.loss in LOSSES, f"one of {list(LOSSES)}"),
@@ -243,39 +277,23 @@ def _check(recipe: Recipe, where: str) -> None:
             not recipe.rounded or recipe.start is not None,
             "a recipe to start from: ranges are measured with the statistics of its norms",
         ),
-        f"[window] {w}": (
-            0 < w.minimum_s < w.length_s and w.hop_s > 0,
-            "0 < minimum_s < length_s, hop_s > 0",
-        ),
+        **named("start", [recipe.start] if recipe.start is not None else []),
     }
-    if (d := recipe.distillation) is not None:
-        right[f"[distillation] {d}"] = (
-            bool(d.teachers) and 0 < d.share <= 1 and d.temperature > 0,
-            "one teacher or more, share above 0 up to 1, temperature above 0",
-        )
-    enforce(right | _augmentation_rules(recipe), recipe.preprocessing, where)
+    if (taught := recipe.distillation) is not None:
+        right |= {
+            **named("[distillation] teachers", taught.teachers),
+            f"[distillation] teachers = {taught.teachers}": (bool(taught.teachers), "one or more"),
+            **within("[distillation]", taught, {"share": (0.001, 1), "temperature": (0.1, 100)}),
+        }
     try:
         for entry in recipe.inputs:
             check_kind(entry, set())
     except BundleError as error:
         raise DataError(f"recipe {where} [[inputs]]: {error}") from None
-
-
-def enforce(rules: Rules, preprocessing: dict[str, Any], where: str) -> None:
-    """Refuse a recipe that breaks one of the rules, or whose conditioning cannot be; ``where`` names it.
-
-    Raises
-    ------
-    DataError
-        With what was found and what would be right.
-    """
-    for found, (fine, expected) in rules.items():
-        if not fine:
-            raise DataError(f"recipe {where}: {found}", expected)
-    try:
-        check_spec(preprocessing)
-    except (BundleError, TypeError, ValueError) as error:
-        raise DataError(f"recipe {where} [preprocessing]: {error}") from None
+    enforce(right | _augmentation_rules(recipe), recipe, where)
+    minimum, length = (round(s * recipe.spec.rate_hz) for s in (w.minimum_s, w.length_s))
+    if not minimum < length:  # there are short crops between them
+        raise DataError(f"recipe {where}: [window] minimum_s = {w.minimum_s}", "less than length_s")
 
 
 def _augmentation_rules(recipe: Recipe) -> Rules:
@@ -293,22 +311,6 @@ def _augmentation_rules(recipe: Recipe) -> Rules:
             "[augmentation]: the published steps do not tell where beats went",
         )
     return rules if ours is None else rules | strength_rules(ours)
-
-
-def strength_rules(ours: AugmentationOptions) -> Rules:
-    """Those of each strength."""
-    rules: Rules = {}
-    shares = dict.fromkeys(("polarity", "cut_out", "short_crop", "sensor_noise"), (0, 1, "0 to 1"))
-    factors = dict.fromkeys(("stretch", "gain"), (0, 0.9, "0 to 0.9"))
-    strengths = dict.fromkeys(("noise", "wander", "mains"), (0, math.inf, "0 or more"))
-    for name, (least, most, expected) in {**shares, **factors, **strengths}.items():
-        value = getattr(ours, name)
-        rules[f"[augmentation] {name} = {value}"] = (least <= value <= most, expected)
-    rules[f"[augmentation] snr_low_db = {ours.snr_low_db}, snr_high_db = {ours.snr_high_db}"] = (
-        ours.snr_low_db <= ours.snr_high_db,
-        "the lower one first",
-    )
-    return rules
 
 
 def load(name_or_path: str) -> Recipe:

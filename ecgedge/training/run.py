@@ -28,7 +28,6 @@ from ecgedge.training.data import (
     calibration_windows,
     inner_split,
     load_cinc2017,
-    window_spec,
 )
 from ecgedge.training.fitting import Fit, begin, settle_norms
 from ecgedge.training.module import WindowClassifier
@@ -112,7 +111,7 @@ def fit(
 
 def _crops(plan: recipes.Recipe, fit_set: ConditionedSet, disturbance: noise.Noise) -> CropDataset:
     """What to fit on."""
-    window = window_spec(plan)
+    window = plan.spec
     if plan.published_augmentation is not None:
         return CropDataset(fit_set, plan, Published(plan.published_augmentation, window))
     assert plan.augmentation is not None, "a recipe has one of the two"

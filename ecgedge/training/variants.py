@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ecgedge.errors import UsageError
+from ecgedge.training.rules import SEEDS
 
 if TYPE_CHECKING:
     from ecgedge.training.recipe import Recipe
@@ -35,10 +37,10 @@ def with_seed(recipe: Recipe, seed: int) -> Recipe:
     Raises
     ------
     UsageError
-        For a seed below 0.
+        For a seed that cannot be.
     """
-    if seed < 0:
-        raise UsageError(f"seed {seed}", "0 or more")
+    if seed not in SEEDS:
+        raise UsageError(f"seed {seed}", f"{SEEDS[0]} to {SEEDS[-1]}")
     ending = f"-seed{seed}"
     start = None if recipe.start is None else recipe.start + ending
     return replace(recipe, name=recipe.name + ending, seed=seed, start=start)
@@ -83,7 +85,7 @@ def fold_of(words: str) -> tuple[int, int]:
     UsageError
         If it is something else.
     """
-    fold, _, of = words.partition("/")
-    if not (fold.isdecimal() and of.isdecimal()):
-        raise UsageError(f"fold {words}", "K/N, such as 2/5")
-    return int(fold), int(of)
+    found = re.fullmatch("([0-9]{1,4})/([0-9]{1,4})", words)
+    if found is None:
+        raise UsageError(f"fold {words:.20}", "K/N, such as 2/5")
+    return int(found[1]), int(found[2])

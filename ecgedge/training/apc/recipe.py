@@ -13,12 +13,20 @@ from ecgedge.training.recipe import (
     AugmentationOptions,
     BaseOptimiser,
     BaseRecipe,
-    Rules,
     WindowOptions,
-    enforce,
     fill,
     read_table,
+)
+from ecgedge.training.rules import (
+    CLIPS,
+    EPOCHS,
+    INNER_SHARES,
+    PEAK_RATES,
+    Rules,
+    base_rules,
+    enforce,
     strength_rules,
+    within,
 )
 from ecgedge.windows import WindowSpec
 
@@ -89,13 +97,12 @@ class ApcRecipe(BaseRecipe):
     @property
     def spec(self) -> WindowSpec:
         """The window for the frontend."""
-        w = self.window
-        return WindowSpec(self.preprocessing["rate_hz"], w.length_s, w.hop_s, w.minimum_s)
+        return self.window.at(self.preprocessing["rate_hz"])
 
     @property
     def length(self) -> int:
         """Samples of a window."""
-        return round(self.window.length_s * float(self.preprocessing["rate_hz"]))
+        return round(self.spec.length_s * self.spec.rate_hz)
 
 
 def load(name_or_path: str) -> ApcRecipe:
@@ -116,13 +123,17 @@ def _check(recipe: ApcRecipe, where: str) -> None:
     shares = (o.positives, d.made, d.borrowed)
     trains = [step.trains for step in recipe.steps]
     batches = o.epoch_windows // o.batch if o.batch > 0 else 0
+    least, most = INNER_SHARES
     right: Rules = {
         f"task = {recipe.task!r}": (recipe.task == TASK, repr(TASK)),
         f"architecture = {recipe.architecture!r}": (recipe.architecture in NETS, f"one of {list(NETS)}"),
         f"[data] set = {d.set!r}": (d.set in CLASSES, f"one of {list(CLASSES)}"),
+        **base_rules(recipe, CLASSES.get(d.set, ())),
         f"[data] inner = {d.inner}, inner_share = {d.inner_share}": (
-            bool(d.inner) != (0 < d.inner_share <= 0.5) and bool(d.inner) == (d.set == "mitdb"),
-            "records of mitdb, or a share of cinc2017 up to 0.5",
+            bool(d.inner) and d.inner_share == 0
+            if d.set == "mitdb"
+            else not d.inner and least <= d.inner_share <= most,
+            f"records of mitdb, or a share of cinc2017 of {least:g} to {most:g}",
         ),
         f"[data] made, borrowed, [optimiser] positives = {shares}": (
             all(0 <= share <= 1 for share in shares) and 0 < o.positives < 1,
@@ -130,18 +141,18 @@ def _check(recipe: ApcRecipe, where: str) -> None:
         ),
         f"[data] one_in = {d.one_in}": (d.one_in > 0, "1 or more"),
         f"[data] margin_s = {d.margin_s}": (0 <= d.margin_s < w.length_s / 2, "less than half a window"),
-        f"[window] {w}": (0 < w.minimum_s <= w.length_s and w.hop_s > 0, "0 < minimum_s <= length_s"),
+        **within("[window]", w, {"clip": CLIPS}),
         f"[attention] {a}": (
-            all(0 <= value <= 1 for value in (a.p, a.qrs, a.t, a.elsewhere)) and a.edge_s > 0,
-            "weights of 0 to 1, edge_s above 0",
+            all(0 <= value <= 1 for value in (a.p, a.qrs, a.t, a.elsewhere)) and 0 < a.edge_s <= 1,
+            "weights of 0 to 1, edge_s above 0 up to 1",
         ),
         f"[optimiser] batch = {o.batch}, epoch_windows = {o.epoch_windows}": (
             0 < o.batch <= o.epoch_windows,
             "an epoch of one batch or more",
         ),
         f"[[steps]] {trains}": (
-            bool(trains) and set(trains) <= set(TRAINS) and all(s.epochs > 0 for s in recipe.steps),
-            f"one or more of {list(TRAINS)}, of 1 epoch or more",
+            bool(trains) and set(trains) <= set(TRAINS),
+            f"one or more of {list(TRAINS)}",
         ),
         f"[[steps]] of {[step.epochs * batches for step in recipe.steps]} batches": (
             all(step.epochs * batches >= FEWEST_STEPS for step in recipe.steps),
@@ -152,6 +163,8 @@ def _check(recipe: ApcRecipe, where: str) -> None:
             "a weigher in danet only",
         ),
     }
-    enforce(right | strength_rules(recipe.augmentation), recipe.preprocessing, where)
+    for number, step in enumerate(recipe.steps, 1):
+        right |= within(f"[[steps]] {number}:", step, {"epochs": EPOCHS, "peak_rate": PEAK_RATES})
+    enforce(right | strength_rules(recipe.augmentation), recipe, where)
     if recipe.net.get("length", recipe.length) != recipe.length:
         raise DataError(f"recipe {where} [net]: length {recipe.net['length']}", f"{recipe.length}")

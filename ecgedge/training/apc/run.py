@@ -62,7 +62,7 @@ def fit(
     Progress(1).say("reading and conditioning the records")
     sets = sets or load_sets(root, plan, out / "waves")
     inner = scorable(sets.inner, plan)
-    if inner.labels.min() == inner.labels.max():
+    if len(set(inner.labels.tolist())) < 2:
         raise DataError(f"inner records {plan.data.inner}", "windows with and without what is sought")
     disturbance = noise.load(root, plan)
     for number in range(len(plan.steps)):

@@ -64,7 +64,7 @@ class BeatClassifier(Learner):
     def __init__(self, net: EcgSl, recipe: BeatRecipe) -> None:
         o = recipe.optimiser
         super().__init__(net, recipe, o.peak_rate)
-        weights = torch.tensor(o.class_weights)
+        weights = torch.tensor(o.class_weights, dtype=torch.float32)
         self.several = recipe.data.set in SEVERAL
         self._entropy: nn.Module = (
             nn.BCEWithLogitsLoss(pos_weight=weights)

@@ -7,8 +7,19 @@ from typing import Any
 
 from ecgedge.beat_figures import INTERVALS
 from ecgedge.beat_windows import KINDS, BeatSpec
-from ecgedge.errors import BundleError, DataError
-from ecgedge.training.recipe import BaseRecipe, LabelOptimiser, Rules, enforce, fill, read_table
+from ecgedge.training.recipe import BaseRecipe, LabelOptimiser, fill, read_table
+from ecgedge.training.rules import (
+    CLIPS,
+    EPOCHS,
+    INNER_SHARES,
+    PEAK_RATES,
+    Limits,
+    Rules,
+    base_rules,
+    enforce,
+    label_rules,
+    within,
+)
 
 TASK = "beats"
 ARCHITECTURE = "ecg-sl"
@@ -22,6 +33,18 @@ CLASSES = {
 SEVERAL = {"ptbxl"}
 """Sets whose recordings may have several classes, or none."""
 PER_BEAT = {"mitdb"}
+FOLDED = ("ptbxl",)
+"""Sets that are published with folds, one of which is kept for choosing."""
+_PRETRAINING: dict[str, Limits] = {
+    **dict.fromkeys(("beat_epochs", "masked_epochs"), (0, EPOCHS[1])),
+    "peak_rate": PEAK_RATES,
+    "masked": (0.01, 0.99),
+    "records": (0, 100_000),
+}
+_AUGMENTATION: dict[str, Limits] = {
+    **dict.fromkeys(("polarity", "shift"), (0, 1)),
+    **dict.fromkeys(("gain", "noise", "wander", "interval", "rate", "height"), (0, 10)),
+}
 
 
 @dataclass(frozen=True)
@@ -169,45 +192,33 @@ def _whole(recipe: BeatRecipe) -> dict[str, Any]:
 
 def _check(recipe: BeatRecipe, where: str) -> None:
     """Refuse values that no run can use."""
-    d, o, p, w = recipe.data, recipe.optimiser, recipe.pretraining, recipe.window
-    a = recipe.augmentation
+    d, w = recipe.data, recipe.window
+    least, most = INNER_SHARES
     right: Rules = {
         f"task = {recipe.task!r}": (recipe.task == TASK, repr(TASK)),
         f"architecture = {recipe.architecture!r}": (recipe.architecture == ARCHITECTURE, ARCHITECTURE),
         f"[data] set = {d.set!r}": (d.set in CLASSES, f"one of {list(CLASSES)}"),
+        **base_rules(recipe, CLASSES.get(d.set, ())),
+        **label_rules(recipe.optimiser, CLASSES.get(d.set, ())),
         f"[data] leads = {d.leads}": (bool(d.leads), "one or more"),
         f"[data] inner = {d.inner}, inner_share = {d.inner_share}": (
-            not (d.inner and d.inner_share) and 0 <= d.inner_share <= 0.5,
-            "names of recordings, or a share of them up to 0.5",
+            d.inner_share == 0 and bool(d.inner) == (d.set not in FOLDED)
+            if d.inner or d.set in FOLDED
+            else least <= d.inner_share <= most,
+            f"names of recordings, or a share of them of {least:g} to {most:g}; nothing for {list(FOLDED)}",
         ),
-        f"[data] label_share = {d.label_share}": (0 < d.label_share <= 1, "above 0 up to 1"),
+        **within("[data]", d, {"label_share": (0.001, 1)}),
         f"[data] weak, made, blocked, fibrillating = {d.borrowed}": (
             min(d.borrowed) >= 0 and (d.set in PER_BEAT or not any(d.borrowed)),
             "0, or set mitdb",
         ),
         f"[window] emit = {w.emit}": (len(w.emit) == 2, "the first place, and one past the last"),
-        f"[window] clip = {w.clip}": (w.clip > 0, "above 0"),
-        f"[optimiser] epochs = {o.epochs}, batch = {o.batch}": (o.epochs > 0 and o.batch > 0, "above 0"),
-        f"[pretraining] {p}": (
-            min(p.beat_epochs, p.masked_epochs, p.records) >= 0 and 0 < p.masked < 1,
-            "epochs and records of 0 or more, a share between 0 and 1",
-        ),
-        f"[augmentation] {a}": (
-            all(value >= 0 for value in vars(a).values()) and max(a.polarity, a.shift) <= 1,
-            "0 or more, shares up to 1",
-        ),
+        **within("[window]", w, {"clip": CLIPS}),
+        **within("[pretraining]", recipe.pretraining, _PRETRAINING),
+        **within("[augmentation]", recipe.augmentation, _AUGMENTATION),
         f"[net] pooling = {recipe.net.get('pooling', 'none')!r}": (
             d.set not in CLASSES or (recipe.net.get("pooling", "none") == "none") == recipe.per_beat,
             "none where each beat has a class, attention or mean where it has not",
         ),
     }
-    if d.set in CLASSES:
-        right[f"[optimiser] class_weights = {o.class_weights}"] = (
-            len(o.class_weights) == len(recipe.classes),
-            f"one for each of {list(recipe.classes)}",
-        )
-    enforce(right, recipe.preprocessing, where)
-    try:
-        _ = recipe.spec
-    except BundleError as error:
-        raise DataError(f"recipe {where} [window]: {error}") from None
+    enforce(right, recipe, where)
