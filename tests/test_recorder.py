@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import pty
 import random
 import shutil
 import signal
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import tty
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -257,6 +260,88 @@ def test_a_board_of_larger_numbers_is_recorded_in_coarser_steps_and_that_is_told
     assert len(notes(records(tmp_path)[0])) == len(first) - 500 <= 0.1 * RATE
     (line,) = bench.told
     assert line == "numbers beyond 24 bits keep coming: ecg-001 holds them in steps of 10000"
+
+
+def started(stem: Path) -> float:
+    """Seconds from ``NOW`` to the first sample, as the header says."""
+    header = wfdb.rdheader(str(stem))
+    return (datetime.combine(header.base_date, header.base_time, timezone.utc) - NOW).total_seconds()
+
+
+def test_a_board_that_wakes_late_is_recorded_from_then_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.time_s = 3.2
+    bench.recorder.write(Status(0, 0.0, "silent", "nothing received for 3 s"))
+    bench.time_s = 600.0
+    bench.play(500)
+    bench.gap(61 * 250, "silent")
+    bench.play(500)
+    bench.recorder.close()
+    first, second = records(tmp_path)
+    assert [started(first), started(second)] == pytest.approx([600.0, 663.0], abs=0.001)
+
+
+@pytest.mark.parametrize("chunk_s", [0.1, 1.5])
+def test_samples_held_until_their_rate_is_known_keep_their_time(tmp_path: Path, chunk_s: float) -> None:
+    clock = [1000.0]
+    recorder = Recorder(
+        tmp_path, print, clock=lambda: clock[0], now=lambda: NOW + timedelta(seconds=clock[0] - 1000.0)
+    )
+    pipeline, n = Pipeline((), samples=True), round(chunk_s * RATE)
+    sent = [Board("board", leads=1)]
+    sent += [SampleBlock(n * k, np.full((n, 1), k % 7), 1007.0 + chunk_s * (k + 1)) for k in range(90)]
+    for item in sent:
+        clock[0] = getattr(item, "arrival_s", 1007.0)
+        for message in pipeline.push(item):
+            recorder.write(message)
+    recorder.close()
+    (stem,) = records(tmp_path)
+    assert wfdb.rdheader(str(stem)).fs == RATE
+    assert started(stem) == pytest.approx(7.0, abs=0.001)
+
+
+def test_a_replay_on_a_clock_of_its_own_starts_when_it_is_recorded(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.time_s = 5000.0
+    bench.recorder.write(SampleBlock(0, np.zeros((250, 1)), 1.0))
+    bench.recorder.close()
+    assert [started(stem) for stem in records(tmp_path)] == [5000.0]
+
+
+def test_the_start_of_a_board_that_was_silent_at_first_and_tells_no_rate(tmp_path: Path) -> None:
+    main, side = pty.openpty()
+    tty.setraw(side)
+    words = [
+        "stream",
+        "--port",
+        os.ttyname(side),
+        "--protocol",
+        "text",
+        "--baud",
+        "115200",
+        "--record",
+        "rec",
+    ]
+    command = [sys.executable, "-m", "ecgedge", *words]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        limit = time.monotonic() + 60.0
+        while not list(tmp_path.rglob("events.jsonl")) and time.monotonic() < limit:
+            time.sleep(0.05)  # it has said that nothing comes
+        time.sleep(1.5)
+        begin, start_s, sent = datetime.now(timezone.utc), time.monotonic(), 0
+        while not records(tmp_path) and time.monotonic() < limit:
+            due = int((time.monotonic() - start_s) * RATE)
+            os.write(main, b"".join(b"%d\r\n" % (500 + k % 7) for k in range(sent, due)))
+            sent = due
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30.0)
+        os.close(main)
+        os.close(side)
+    (stem,) = records(tmp_path)
+    assert started(stem) == pytest.approx((begin - NOW).total_seconds(), abs=0.5)
 
 
 def test_two_sessions_of_one_second_have_folders_of_their_own(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -13,13 +12,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ecgedge.messages import Chunk
-
-
-def now_s() -> float:
-    """Seconds on the clock of arrival times: nobody sets it, and it goes on while the machine sleeps."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
 
 
 class Port(ABC):

@@ -13,9 +13,10 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
+from ecgedge.arrivals import now_s
 from ecgedge.errors import EcgedgeError, MissingExtraError, PortError, UsageError
 from ecgedge.messages import Chunk
-from ecgedge.ports.base import Port, now_s
+from ecgedge.ports.base import Port
 from ecgedge.wire.polar import pack
 
 PREFIX = "ble:"

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from ecgedge.arrivals import now_s
 from ecgedge.errors import EcgedgeError, PortError
 from ecgedge.messages import Chunk
-from ecgedge.ports.base import Port, now_s
+from ecgedge.ports.base import Port
 
 BY_ID = Path("/dev/serial/by-id")
 FIRST_S, LONGEST_S = 0.1, 2.0

@@ -11,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecgedge.arrivals import now_s
 from ecgedge.errors import PortError, UsageError
 from ecgedge.messages import Chunk
 from ecgedge.places import absent, is_file, is_folder
-from ecgedge.ports.base import Port, now_s
+from ecgedge.ports.base import Port
 from ecgedge.ports.holders import holders, named
 from ecgedge.ports.reconnect import BY_ID, Opener, lasting_name
 

@@ -16,7 +16,6 @@ A folder that is deleted or hidden by another disk is missed at the next sync.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
@@ -24,6 +23,7 @@ from math import ceil, floor, inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ecgedge.arrivals import now_s
 from ecgedge.messages import (
     Beat,
     BeatClass,
@@ -57,6 +57,8 @@ RECORD_S = 3600.0
 """Seconds of stream after which a new record begins, at whole multiples."""
 LONGEST_FILL_S = 60.0
 """A longer gap is not filled with "no sample" but begins a new record."""
+LONGEST_HELD_S = 60.0
+"""No samples of a live board are held back for longer: an arrival further back is on a replay's clock."""
 RETRY_S = 10.0
 """Seconds after which a disk that failed is tried again."""
 
@@ -74,7 +76,7 @@ class Recorder:
     ----------
     folder : where session folders go; made when needed
     tell : told, in one line, when recording stops for a fault and when it goes on
-    disk, clock, now : the outside world, for tests
+    disk, clock, now : the outside world, for tests: files, the clock of arrival times, the time of day
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class Recorder:
         tell: Callable[[str], None],
         *,
         disk: Disk | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = now_s,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._root, self._tell = folder, tell
@@ -92,7 +94,7 @@ class Recorder:
         self._segment: Segment | None = None
         self._fit: Fit | None = None  # of the segment's board at its rate
         self._coarse: tuple[float, ...] = ()
-        self._began: datetime | None = None
+        self._zero: datetime | None = None  # when stream sample 0 was taken
         self._folder: Path | None = None
         self._events: EventLog | None = None
         self._record: Part | None = None
@@ -116,6 +118,8 @@ class Recorder:
         line = self._encoder.line(message)
         if isinstance(message, Segment):
             self._begin_segment(message)
+        elif isinstance(message, SampleBlock):
+            self._zero = self._zero or self._time_of_zero(message)
         elif isinstance(message, Episode | EctopicRun):
             self._follow(message)
         elif isinstance(message, Verdict) and self._model is None:
@@ -156,6 +160,17 @@ class Recorder:
         before, self._segment = self._segment, segment
         if before is None or (before.board, before.rate_hz) != (segment.board, segment.rate_hz):
             self._fit = None
+
+    def _time_of_zero(self, block: SampleBlock) -> datetime:
+        """When stream sample 0 was taken, from the first samples that are told. They came some time ago where
+        samples are held back until the rate is measured, or until the board says what it is."""
+        segment, now = self._segment, self._now()
+        assert segment is not None, "samples come after their Segment"
+        held_s = self._clock() - block.arrival_s
+        if not 0.0 <= held_s <= LONGEST_HELD_S:  # virtual time
+            return now
+        end_s = segment.time_s + (block.first + block.n - segment.first) / segment.rate_hz
+        return now - timedelta(seconds=held_s + end_s)
 
     def _take(self, message: Message) -> None:
         if isinstance(message, SampleBlock):
@@ -242,7 +257,7 @@ class Recorder:
 
     def _open_record(self, segment: Segment, first: int, fit: Fit) -> Part:
         assert self._folder is not None
-        assert self._began is not None
+        assert self._zero is not None
         rate, board = segment.rate_hz, segment.board
         time_s = segment.time_s + (first - segment.first) / rate
         boundary_s = (floor(time_s / RECORD_S + 1e-9) + 1) * RECORD_S
@@ -251,7 +266,7 @@ class Recorder:
             self._folder,
             f"ecg-{self._n_records:03d}",
             fit.layout,
-            started=self._began + timedelta(seconds=time_s),
+            started=self._zero + timedelta(seconds=time_s),
             comments=(
                 f"first stream sample {first}, second {time_s:.3f} of the stream",
                 f"board {board.name}",
@@ -297,8 +312,6 @@ class Recorder:
 
         Where they are gone, the folder having been deleted or another disk being there, a new session begins.
         """
-        if self._began is None:
-            self._began = self._now()
         if self._events is not None and self._events.is_open:
             return
         if self._events is not None:
