@@ -196,15 +196,22 @@ def _play(classifiers: Sequence[Classifier], frames: Sequence[bytes], at_once: i
 def ratios(new: Json, old: Json) -> list[tuple[str, float, float, float]]:
     """Figures that both results have: name, new, old, and new over old."""
     out = []
-    for name, was in _figures(old).items():
-        now = _figures(new).get(name)
+    these = comparable(new)
+    for name, was in comparable(old).items():
+        now = these.get(name)
         if now is not None and was > 0:
             out.append((name, now, was, now / was))
     return out
 
 
-def _figures(result: Json) -> dict[str, float]:
-    """The figures of a result that are worth comparing, by name."""
+def comparable(result: Json) -> dict[str, float]:
+    """The figures of a result that are worth comparing, by name.
+
+    Raises
+    ------
+    LookupError, TypeError, AttributeError
+        If it is no result of this schema.
+    """
     found: dict[str, float | None] = {}
     for name, cost in result["models"].items():
         found[f"{name}: init, ms"] = cost["init_ms"]

@@ -11,6 +11,7 @@ import typer
 from ecgedge.errors import UsageError
 
 _FIGURES = ("first", "warm_up", "average", "p50", "p90", "p99", "min", "max", "std")
+_DAY_S = 86_400.0
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,9 +24,9 @@ def bench(
         list[str] | None,
         typer.Option("--model", metavar="NAME|PATH", help="Model bundle; repeatable. [those of stream]"),
     ] = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the interpreter.")] = 1,
+    threads: Annotated[int, typer.Option("--threads", min=1, max=64, help="Threads of the interpreter.")] = 1,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=1.0, help="Length of the stream that is measured.")
+        float, typer.Option("--seconds", help="Length of the stream that is measured, up to a day.")
     ] = 300.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: the result file of a device.")] = False,
     compare: Annotated[
@@ -33,20 +34,30 @@ def bench(
     ] = None,
 ) -> None:
     """Measure what models and stream cost on this machine: time, memory, energy."""
+    if not 1 <= seconds <= _DAY_S:
+        raise UsageError(f"--seconds {seconds:g}", f"1 to {_DAY_S:g}")
     from ecgedge.bench import ratios, run
     from ecgedge.words import DEFAULT_MODELS
 
     old = None if compare is None else _read(compare)
     result = run(tuple(model or DEFAULT_MODELS), threads, seconds)
+    rows = [] if old is None else ratios(result, old)
     if as_json:
-        typer.echo(json.dumps(result, indent=1))
+        beside = {"compared": _compared(compare, rows)} if old is not None else {}
+        typer.echo(json.dumps(result | beside, indent=1))
         return
     for line in table(result):
         typer.echo(line)
     if old is not None:
         typer.echo(f"\n{'beside ' + str(compare):40} {'now':>10} {'then':>10} {'ratio':>7}")
-        for name, now, was, ratio in ratios(result, old):
+        for name, now, was, ratio in rows:
             typer.echo(f"{name:40} {now:10.4g} {was:10.4g} {ratio:7.2f}")
+
+
+def _compared(path: Path | None, rows: list[tuple[str, float, float, float]]) -> dict[str, Any]:
+    """A comparison as JSON."""
+    figures = {name: {"now": now, "then": was, "ratio": ratio} for name, now, was, ratio in rows}
+    return {"with": str(path), "figures": figures}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -57,7 +68,7 @@ def _read(path: Path) -> dict[str, Any]:
     UsageError
         If the file is none.
     """
-    from ecgedge.bench import SCHEMA
+    from ecgedge.bench import SCHEMA, comparable
 
     expected = "a file that ecgedge bench --json wrote"
     try:
@@ -68,6 +79,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"--compare {path}", expected)
     if found["schema"] != SCHEMA:
         raise UsageError(f"--compare {path} of schema {found['schema']!r}", f"schema {SCHEMA}")
+    try:
+        comparable(found)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise UsageError(f"--compare {path} ({error!r})", expected) from None
     return found
 
 

@@ -146,17 +146,39 @@ def test_command_compares_with_a_result_of_its_own(
         capsys, "--model", "efficientecg-xs", "--seconds", "20", "--compare", str(old), "--json"
     )
     assert code == 0
-    assert json.loads(out)["models"].keys() == {"efficientecg-xs"}
+    told = json.loads(out)
+    assert told["models"].keys() == {"efficientecg-xs"}
+    assert told["compared"]["with"] == str(old)
+    row = told["compared"]["figures"]["efficientecg-xs: net p50, ms"]
+    assert row["now"] == told["models"]["efficientecg-xs"]["net"]["p50"]
+    assert row["then"] == result["models"]["efficientecg-xs"]["net"]["p50"]
+    assert row["ratio"] == pytest.approx(row["now"] / row["then"])
     code, out, _ = _run(capsys, "--model", "efficientecg-xs", "--seconds", "20", "--compare", str(old))
     assert code == 0
     assert "efficientecg-xs: net p50, ms" in out
     assert "times real time" in out
 
 
-@pytest.mark.parametrize("content", [None, "not JSON", "[]", '{"schema": 99, "models": {}, "stream": {}}'])
-def test_a_file_that_is_no_result_is_one_line(
-    tmp_path: Path, content: str | None, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "not JSON",
+        "[]",
+        '{"schema": 99, "models": {}, "stream": {}}',
+        '{"schema": 1, "models": {"x": {}}, "stream": {}}',
+        '{"schema": 1, "models": {}, "stream": {"times_real_time": "1", "cpu_share_live": 1}}',
+        '{"schema": 1, "models": [], "stream": {"times_real_time": 1, "cpu_share_live": 1}}',
+        '{"schema": 1, "models": {}, "stream": []}',
+    ],
+)
+def test_a_file_that_is_no_result_is_one_line_before_anything_is_measured(
+    tmp_path: Path,
+    content: str | None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(bench, "run", lambda *_: pytest.fail("measured"))
     old = tmp_path / "old.json"
     if content is not None:
         old.write_text(content)
