@@ -5,7 +5,6 @@ The first two need packages that extras bring.
 
 from __future__ import annotations
 
-import math
 import sys
 from enum import Enum
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from ecgedge import words
 from ecgedge.errors import UsageError
 from ecgedge.extras import needed
 
@@ -119,10 +119,9 @@ def score(
     ] = Tables.text,
 ) -> None:
     """Score annotations against a reference, after ANSI/AAMI EC57: beats, runs, AF episodes."""
-    if not (math.isfinite(skip) and skip >= 0):
-        raise UsageError(f"--skip {skip:g}", "a number of seconds, 0 or more")
-    if fs is not None and not (math.isfinite(fs) and fs > 0):
-        raise UsageError(f"--fs {fs:g}", "a number above 0")
+    if not 0 <= skip <= words.LONGEST_S:
+        raise UsageError(f"--skip {skip:g}", f"a number of seconds, 0 to {words.LONGEST_S:g}")
+    words.positive("--fs", fs, 1e6)
     from ecgedge.scoring.report import report
 
     lines, remarks = report(reference, test, annotators, skip, fs, format_.value)

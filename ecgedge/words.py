@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 DEFAULT_MODELS = ("efficientecg-s", "ecg-sl")
 """The models of a command that names none: one of the rhythm, one of the beats."""
 OLDEST = 130.0
+LONGEST_S = 1e9
+"""Thirty years: no stream, and no part of a recording, is longer."""
 
 
-def positive(word: str, value: float | None) -> None:
-    """Refuse what is no number above 0; None stands for a word that was not given."""
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise UsageError(f"{word} {value:g}", "a number above 0")
+def positive(word: str, value: float | None, most: float = math.inf) -> None:
+    """Refuse what is no number above 0, or more than the most; None stands for a word that was not given."""
+    if value is not None and not (math.isfinite(value) and 0 < value <= most):
+        up_to = "" if math.isinf(most) else f" and up to {most:g}"
+        raise UsageError(f"{word} {value:g}", f"a number above 0{up_to}")
 
 
 def pace(speed: str | float) -> float:
@@ -72,8 +75,9 @@ def stream_options(
     UsageError
         For a value that makes no sense.
     """
-    for word, value in (("baud", baud), ("duration", duration), ("fs", fs)):
-        positive(word, value)
+    positive("baud", baud)
+    positive("duration", duration, LONGEST_S)
+    positive("fs", fs)
     if not (math.isfinite(min_episode) and min_episode >= 0):
         raise UsageError(f"min-episode {min_episode:g}", "a number of seconds, 0 or more")
     speed = pace(speed)

@@ -155,6 +155,7 @@ def test_the_real_session_takes_these_options() -> None:
         "stream --port demo --baud 0",
         "stream --port demo --duration -1",
         "stream --port demo --duration nan",
+        "stream --port demo --duration 1e308",
         "stream --port demo --fs 0",
         "stream --port demo --min-episode -1",
         "stream --port demo --format xml",
@@ -164,6 +165,12 @@ def test_the_real_session_takes_these_options() -> None:
         "classify a.csv --fs inf",
         "nonsense",
         "models show",
+        "bench --seconds nan",
+        "bench --seconds inf",
+        "bench --seconds 1e308",
+        "bench --seconds 0",
+        "bench --threads 0",
+        "bench --threads 100000",
     ],
 )
 def test_a_mistyped_command_is_one_line_and_exit_2(

@@ -372,6 +372,8 @@ def test_the_command_scores_all_records_that_two_folders_share(tmp_path: Path) -
         (("nowhere.atr", "nothing.ecg"), 5, "not there"),
         ((".", "."), 5, "no record in common"),
         ((".", ".", "--skip", "-1"), 2, "--skip"),
+        ((".", ".", "--skip", "nan"), 2, "--skip"),
+        ((".", ".", "--skip", "1e308"), 2, "--skip"),
         ((".", ".", "--fs", "0"), 2, "--fs"),
     ],
 )
