@@ -96,5 +96,11 @@ def _example(axes: Any, root: Path) -> None:
     axes.set_title(f"MIT-BIH record {EXAMPLE} from {window.time_s:g} s on: the shipped bundle", pad=14)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Draw the picture of the result file in this checkout."""
+    report.no_options("danet_picture", __doc__)
     print(draw(report.read("danet"), report.RESULTS / NAME, data_root(None)))
+
+
+if __name__ == "__main__":
+    report.run(main)

@@ -237,6 +237,7 @@ def draw(folder: Path = report.RESULTS) -> list[Path]:
 
 def main() -> None:
     """Draw the pictures of the result files in this checkout."""
+    report.no_options("pictures", __doc__)
     for path in draw():
         print(f"{path.name} written")
 

@@ -32,6 +32,11 @@ def options(name: str, doc: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def no_options(name: str, doc: str | None) -> None:
+    """Read the command line of what takes nothing but ``--help``; it ends the program on anything."""
+    argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=doc).parse_args()
+
+
 def command(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
     """The command that repeats a result: every option that is not at its default, but for places."""
     words = [parser.prog]

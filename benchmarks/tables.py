@@ -309,6 +309,7 @@ def rendered(text: str) -> str:
 
 def main() -> None:
     """Write README."""
+    report.no_options("tables", __doc__)
     README.write_text(rendered(README.read_text(encoding="utf-8")), encoding="utf-8")
     print(f"{README.name}: {', '.join(SECTIONS)} written")
 

@@ -22,6 +22,8 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
+from benchmarks import report
+
 TARGET = Path(__file__).parents[1] / ".github" / "terminal.svg"
 COLUMNS = 120
 SPEED = 40
@@ -77,6 +79,7 @@ def screen(written: str) -> str:
 
 def main() -> None:
     """Write the picture."""
+    report.no_options("terminal_picture", __doc__)
     with open(os.devnull, "w") as nothing:  # noqa: PTH123
         console = Console(record=True, width=COLUMNS, file=nothing)
         console.print(Text(f"$ {COMMAND}", style="bold"))

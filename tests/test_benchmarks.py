@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+import runpy
 import struct
 import subprocess
 import sys
@@ -29,6 +30,11 @@ from ecgedge.errors import EcgedgeError
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(tables.RESULTS)
+PROGRAMS = sorted(
+    path.stem
+    for path in (ROOT / "benchmarks").glob("[!_]*.py")
+    if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+)
 FEW = 20
 
 
@@ -55,6 +61,22 @@ def test_every_result_file_has_its_benchmark_and_every_benchmark_its_file() -> N
         if "\nQUESTION = " in path.read_text(encoding="utf-8")
     }
     assert questions == set(NAMES) == {path.stem for path in report.RESULTS.glob("*.json")}
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_asked_for_help_gives_that_alone(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package in ("tensorflow", "matplotlib"):
+        pytest.importorskip(package)
+    for word, code in (("--help", 0), ("--no-such-option", 2)):
+        monkeypatch.setattr(sys, "argv", [name, word])
+        with pytest.raises(SystemExit) as done:
+            runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+        assert done.value.code == code
+        out, err = capsys.readouterr()
+        assert (out + err).startswith(f"usage: python -m benchmarks.{name} ")
 
 
 @pytest.mark.parametrize("name", NAMES)
