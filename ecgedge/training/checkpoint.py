@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FORMAT = 1
-_KEYS = {"format", "recipe", "inner", "state"}
+_TABLES = ("recipe", "inner", "state")
 
 
 R = TypeVar("R", bound=recipes.BaseRecipe)
@@ -76,7 +75,7 @@ def load_as(path: Path, read: Callable[[dict[str, Any], str], R]) -> Trained[R]:
     net = build(recipe.architecture, recipe.net)
     try:
         net.load_state_dict(content["state"])
-    except (RuntimeError, TypeError, AttributeError) as error:
+    except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path.name} does not fit its recipe ({reason})", recipe.architecture) from None
     return Trained(net.eval(), recipe, content["inner"])
@@ -91,7 +90,7 @@ def name_and_task(path: Path) -> tuple[str, str]:
         If it is missing or no checkpoint of ours.
     """
     table = _read(path)["recipe"]
-    name, task = (table.get(key) if isinstance(table, dict) else None for key in ("name", "task"))
+    name, task = (table.get(key) for key in ("name", "task"))
     if not (isinstance(name, str) and isinstance(task, str)):
         raise DataError(f"{path.name} holds no recipe with a name and a task", "an ecgedge checkpoint")
     return name, task
@@ -105,13 +104,40 @@ def _read(path: Path) -> dict[str, Any]:
     DataError
         If it is missing or no checkpoint of ours.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise DataError(f"no checkpoint {path.name}", str(path), "Train it first: ecgedge train") from None
-    except (pickle.UnpicklingError, RuntimeError, ValueError, LookupError, EOFError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path.name} cannot be read ({reason})", "an ecgedge checkpoint") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT or set(content) != _KEYS:
+    content = read_file(path, "an ecgedge checkpoint")
+    if content is None:
+        raise DataError(f"no checkpoint {path.name}", str(path), "Train it first: ecgedge train")
+    if not (
+        isinstance(content, dict)
+        and set(content) == {"format", *_TABLES}
+        and isinstance(content["format"], int)
+        and content["format"] == FORMAT
+        and all(isinstance(content[key], dict) for key in _TABLES)
+        and is_state(content["state"])
+    ):
         raise DataError(f"{path.name} is another kind of file", f"an ecgedge checkpoint of format {FORMAT}")
     return content
+
+
+def read_file(path: Path, expected: str, advice: str = "") -> Any:
+    """What torch wrote: tensors and plain values, for no other code is run. None where there is no file.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read; ``expected`` and ``advice`` are told with it.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # damage makes the unpickler stumble over anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path.name} cannot be read ({reason})", expected, advice) from None
+
+
+def is_state(value: Any) -> bool:
+    """Whether a value that was read can be the state of a net."""
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in value.items()
+    )

@@ -5,7 +5,6 @@ Lightning's own checkpoint is kept after every epoch, beside the recipe that it 
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ecgedge.errors import DataError, UsageError
+from ecgedge.training.checkpoint import is_state, read_file
 from ecgedge.training.data import EpochOrder
 from ecgedge.training.place import made, usable
 from ecgedge.training.progress import RECORDS, Progress
@@ -28,6 +28,17 @@ if TYPE_CHECKING:
 
 Read = Callable[[dict[str, Any], str], "BaseRecipe"]
 """Makes a recipe of a task of its tables and a word for where they are from."""
+_KEPT = {
+    "recipe",
+    "epoch",
+    "global_step",
+    "state_dict",
+    "optimizer_states",
+    "lr_schedulers",
+    "callbacks",
+    "loops",
+}
+"""What Lightning writes, and the recipe."""
 
 
 def begin(plan: BaseRecipe, out: Path, machine: Machine) -> Path:
@@ -107,7 +118,8 @@ class Fit:
         Raises
         ------
         DataError
-            For fewer steps than the schedule needs, nothing to score, or a loss that is no number.
+            For fewer steps than the schedule needs, nothing to score, a kept run that is not of such a net,
+            or a loss that is no number.
         KeyboardInterrupt
             On Ctrl-C or SIGTERM.
         """
@@ -118,12 +130,14 @@ class Fit:
         if inner is not None and not len(inner):
             raise DataError("no windows of inner records", "one or more to choose by", "Keep other records.")
         made(self._folder)
+        if self._kept is not None:
+            _take_over(module, Path(self._kept))
         batches = self._batches(drawn, self._epoch, trainer.global_rank, trainer.world_size, **loading)
         with hushed(), interruptible():
-            trainer.fit(module, batches, inner, ckpt_path=self._kept, weights_only=False)
+            trainer.fit(module, batches, inner, ckpt_path=self._kept, weights_only=True)
         # Lightning puts the averaged weights into the module at the end of training only: not when the kept
         # run was already whole.
-        last = torch.load(self._folder / "last.ckpt", map_location="cpu", weights_only=False)
+        last = read_file(self._folder / "last.ckpt", "a kept training run")
         module.load_state_dict(last["state_dict"])
         module.cpu()
         module.net.to(memory_format=torch.contiguous_format)
@@ -153,21 +167,37 @@ def kept(last: Path, plan: BaseRecipe, read: Read, earlier: dict[str, str]) -> t
     DataError
         If there is a file of another recipe or of other earlier nets, or one that cannot be read.
     """
-    if not last.exists():
-        return None, 0
     advice = f"Delete {last}, or choose another --out."
-    try:
-        content = torch.load(last, map_location="cpu", weights_only=False)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, LookupError, EOFError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{last.name} cannot be read ({reason})", "a kept training run", advice) from None
-    if not isinstance(content, dict) or not _is_of(plan, read, content.get("recipe")):
+    content = read_file(last, "a kept training run", advice)
+    if content is None:
+        return None, 0
+    if not (
+        isinstance(content, dict)
+        and set(content) >= _KEPT
+        and isinstance(content["epoch"], int)
+        and is_state(content["state_dict"])
+    ):
+        raise DataError(f"{last} is another kind of file", "a kept training run", advice)
+    if not _is_of(plan, read, content["recipe"]):
         raise DataError(f"{last} was kept by a run of another recipe", plan.name, advice)
     before = content.get("earlier", earlier)  # runs of older versions do not tell
+    if not isinstance(before, dict):
+        raise DataError(f"{last} tells no earlier nets", "their names and hashes", advice)
     if changed := [net for net in earlier if before.get(net) != earlier[net]]:
         found = f"{last} was kept by a run that learned from another {' and '.join(changed)}"
         raise DataError(found, "the nets that are there now", advice)
-    return str(last), int(content["epoch"]) + 1
+    return str(last), content["epoch"] + 1
+
+
+def _take_over(module: Learner, last: Path) -> None:
+    """Give a module the weights of a kept run: Lightning would end with a traceback where they do not fit."""
+    try:
+        module.load_state_dict(read_file(last, "a kept training run")["state_dict"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(
+            f"{last} does not fit the net ({reason})", "a run of this version", f"Delete {last}."
+        ) from None
 
 
 def _is_of(plan: BaseRecipe, read: Read, table: Any) -> bool:
