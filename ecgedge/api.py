@@ -40,7 +40,7 @@ def open_stream(
     *,
     baud: int | None = None,
     protocol: str = "auto",
-    model: str | Sequence[str] = (),
+    model: str | Path | Sequence[str | Path] = (),
     duration: float | None = None,
     lead: str | int | None = None,
     fs: float | None = None,
@@ -74,9 +74,10 @@ def open_stream(
     folder = None if record is None else Path(record)
     if folder is not None:
         check_folder("record", folder)
+    models = (model,) if isinstance(model, str | Path) else model or words.DEFAULT_MODELS
     options = words.stream_options(
         port,
-        (model,) if isinstance(model, str) else model or words.DEFAULT_MODELS,
+        tuple(map(str, models)),
         baud=baud,
         protocol=protocol,
         duration=duration,

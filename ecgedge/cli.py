@@ -1,6 +1,7 @@
 """Words typed -> calls. A command imports the rooms it needs when it runs, so that start-up stays short.
 
-Exit codes: 0 done (also after Ctrl-C, which is how a stream is ended), and those of ``ecgedge.errors``.
+Exit codes: 0 done (of a stream also after Ctrl-C, which is how it is ended), 130 ended with Ctrl-C, and
+those of ``ecgedge.errors``.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ if TYPE_CHECKING:
     from ecgedge.sinks import Sink
 
 EPILOG = (
-    "Exit codes: 0 done, or ended with Ctrl-C; 1 other errors; 2 usage; 3 port; 4 model bundle; "
+    "Exit codes: 0 done, or a stream ended with Ctrl-C; 1 other errors; 2 usage; 3 port; 4 model bundle; "
     "5 recording (classify: at least one file); 6 data set; 7 missing extra; 8 bytes arrived that no "
-    "protocol explains. Not a medical device."
+    "protocol explains; 130 another command ended with Ctrl-C. Not a medical device."
 )
 _OUTPUT_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from enum import Enum
 from pathlib import Path
@@ -82,7 +83,9 @@ def _line(word: str, option: Any, setting: config.Setting | None) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A text, number, truth value or list of texts is written the same in JSON and TOML."""
+    """A text, truth value, list of texts or finite number is written the same in JSON and TOML."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -90,7 +93,7 @@ def _set(context: typer.Context, option: Any, word: str, setting: config.Setting
     """Make a setting the default of a flag, if it is of the flag's kind."""
     value: Any = setting.value
     if option.multiple:
-        value = value.split(",") if isinstance(value, str) else value
+        value = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     elif isinstance(value, list) or not (isinstance(value, str) or isinstance(value, bool) == option.is_flag):
         raise UsageError(_told(word, setting), "true or false" if option.is_flag else "one value")
     if isinstance(value, str) and value.startswith("~/"):  # in a file no shell has done it
@@ -99,9 +102,13 @@ def _set(context: typer.Context, option: Any, word: str, setting: config.Setting
             raise UsageError(_told(word, setting), "a path without ~, as no home is known")
         value = str(path)
     try:
-        option.type_cast_value(context, value)
+        read = option.type_cast_value(context, value)
     except typer.BadParameter as error:
         raise UsageError(f"{_told(word, setting)}: {error.message.rstrip('.')}") from None
+    except OverflowError:  # infinity as a whole number
+        read = 0
+    if isinstance(value, float) and isinstance(read, int) and read != value:  # cut off
+        raise UsageError(_told(word, setting), "a whole number")
     context.default_map = {**(context.default_map or {}), option.name: value}
 
 

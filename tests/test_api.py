@@ -18,6 +18,7 @@ import wfdb
 
 import ecgedge
 from ecgedge import api, cli, open_stream
+from ecgedge.bundle import FOLDER
 from ecgedge.errors import BundleError, PortError, RecordingError, UnrecognisedError, UsageError
 from ecgedge.messages import Beat, Board, Message, SampleBlock, Segment, Status, Verdict
 from ecgedge.sinks.jsonl import JsonLinesSink
@@ -175,3 +176,11 @@ def test_board_is_a_word_too() -> None:
         segment = next(m for m in stream if isinstance(m, Segment))
     assert isinstance(segment.board, Board)
     assert segment.rate_hz == 250.0
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_model_may_be_named_by_its_path(several: bool) -> None:
+    path = FOLDER / "efficientecg-xs.json"
+    with open_stream("demo", speed="max", duration=35, model=[path] if several else path) as stream:
+        models = {message.scores.model for message in stream if isinstance(message, Verdict)}
+    assert models == {"efficientecg-xs"}

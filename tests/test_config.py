@@ -179,6 +179,9 @@ def test_a_home_in_a_path_is_expanded(
         ("port = demo", "config.toml: "),
         ('baud = "fast"', 'baud = "fast"'),
         ("baud = true", "baud = true"),
+        ("baud = 9600.9", "a whole number"),
+        ("seed = 1.5", "a whole number"),
+        ("seed = inf", "a whole number"),
         ("baud = [1, 2]", "baud = [1, 2]"),
         ('baud = ["1", "2"]', "one value"),
         ("attention = 3", "true or false"),
@@ -198,6 +201,22 @@ def test_a_mistake_is_one_line_and_exit_2(
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert said in err
     assert "ecgedge: " in err
+
+
+def test_show_writes_what_is_no_number_as_toml_does(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bare.write_text("duration = inf\nfs = nan\nspeed = -inf\n")
+    told = tomllib.loads(run(capsys, "config", "show")[1])
+    assert told["duration"] == float("inf")
+    assert told["fs"] != told["fs"]
+    assert told["speed"] == -float("inf")
+
+
+def test_models_may_be_told_apart_by_commas_and_blanks(
+    asked: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ECGEDGE_MODEL", "efficientecg-xs, ecg-sl")
+    assert run(capsys, "stream", "--port", "demo")[0] == 0
+    assert asked[0].models == ("efficientecg-xs", "ecg-sl")
 
 
 def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
