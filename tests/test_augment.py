@@ -311,7 +311,7 @@ def test_drop(size: int, dropped: int) -> None:
 
 
 def test_random_resample_bends_the_time_axis_by_at_most_its_share() -> None:
-    n, rng, furthest = 8192, generator(), []
+    n, rng, furthest, offsets = 11 * 745 + 1, generator(), [], []
     ramp = np.arange(n, dtype=np.float64)
     for _ in range(300):
         bent = one_step("random_resample")(ramp, rng)
@@ -322,10 +322,12 @@ def test_random_resample_bends_the_time_axis_by_at_most_its_share() -> None:
         inside = (bent > 0) & (bent < n - 1)
         inside = inside[:-2] & inside[1:-1] & inside[2:]
         kinks = np.flatnonzero((np.abs(np.diff(moved, 2)) > 1e-6) & inside)
-        knots = np.linspace(0, n - 1, 12)
+        knots = np.arange(12) * 745
         assert all(np.abs(knots - k - 1).min() <= 1.5 for k in kinks)
+        offsets += (moved[knots[1:-1]] / (n - 1)).tolist()  # no end of the record is in reach of these
     # 0.075 of a half length is 3.75 % of the length.
     assert 0.03 < max(furthest) <= 0.0375 + 1e-9
+    assert stats.kstest(offsets, stats.uniform(-0.0375, 0.075).cdf).pvalue > 1e-4, "as far back as forth"
 
 
 def test_random_resample_faithfully_tapers() -> None:

@@ -120,6 +120,30 @@ def test_the_interval_of_a_difference_is_paired() -> None:
     assert same["mcnemar_p"] == 1.0
 
 
+@pytest.mark.parametrize("name", ["accuracy", "macro_f1"])
+def test_intervals_agree_with_scipys_bootstrap(name: str) -> None:
+    reference, said = told(3)
+
+    def figure(rows: np.ndarray) -> float:
+        r, s = reference[rows], said[rows]
+        if name == "accuracy":
+            return float((r == s).mean())
+        return float(np.mean([2 * ((r == k) & (s == k)).sum() / ((r == k).sum() + (s == k).sum())
+                              for k in range(4)]))  # fmt: skip
+
+    theirs = stats.bootstrap(
+        (np.arange(600),),
+        figure,
+        vectorized=False,
+        n_resamples=4000,
+        method="percentile",
+        rng=np.random.default_rng(2),
+    ).confidence_interval
+    ours = metrics.summary(reference, said, cinc2017.CLASSES)[f"{name}_interval"]
+    # A fortieth of the resamples lies beyond either end, within the luck of 2000 of them.
+    assert ours == pytest.approx([theirs.low, theirs.high], abs=0.1 * (theirs.high - theirs.low) / 2)
+
+
 def test_two_classes_are_told_by_how_the_first_is_found() -> None:
     """Counts as on paper: 30 of 40 found, 5 of 60 told by mistake."""
     reference, said = np.repeat([0, 0, 1, 1], [30, 10, 5, 55]), np.repeat([0, 1, 0, 1], [30, 10, 5, 55])
