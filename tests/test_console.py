@@ -24,7 +24,10 @@ def record(folder: Path, name: bytes = b"r.csv") -> bytes:
     path = folder / os.fsdecode(name)
     at = np.arange(12 * 100) / 100
     rows = [f"{t:.2f},{np.exp(-(((t % 0.8) / 0.02) ** 2)):.3f}\n" for t in at]
-    path.write_text("".join(["time [s],lead [mV]\n", *rows]), encoding="utf-8")
+    try:
+        path.write_text("".join(["time [s],lead [mV]\n", *rows]), encoding="utf-8")
+    except OSError:
+        pytest.skip("a file system whose names are text")
     return os.fsencode(path)
 
 
