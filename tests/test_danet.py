@@ -87,7 +87,7 @@ def test_the_hard_net_with_weights_of_one_is_the_plain_one() -> None:
 def test_what_makes_no_net_is_refused() -> None:
     with pytest.raises(DataError, match="255 samples cannot be halved 8 times"):
         build("danet", {"length": 255})
-    with pytest.raises(DataError, match="sizes above 0"):
+    with pytest.raises(DataError, match="sizes of 1 to 100000"):
         build("danet", {"channels": [4, 0]})
     with pytest.raises(DataError, match="architecture options"):
         build("danet", {"wide": 4})
