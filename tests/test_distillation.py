@@ -109,7 +109,7 @@ def test_models_of_any_revision_leave_the_same_records_out(cinc_like: Path, tmp_
 
 def test_a_place_that_cannot_be_written_is_said_before_the_work(cinc_like: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="a folder that can be written"):
+    with pytest.raises(UsageError, match="expected a folder, or a name for a new one"):
         run.train(str(tiny(tmp_path)), cinc_like, tmp_path / "file")
 
 

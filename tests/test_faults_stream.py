@@ -125,10 +125,8 @@ def test_a_tampered_bundle_is_refused_before_the_port_is_read(tmp_path: Path) ->
         open_stream("demo", speed="max", duration=5, model=str(tmp_path / "efficientecg-xs.json"))
 
 
-def test_a_folder_that_cannot_hold_a_recording_is_told_and_the_stream_goes_on(tmp_path: Path) -> None:
-    blocked = tmp_path / "file"
-    blocked.write_text("in the way")
-    with open_stream("demo", speed="max", duration=20, record=blocked / "rec") as stream:
+def test_a_folder_that_cannot_hold_a_recording_is_told_and_the_stream_goes_on() -> None:
+    with open_stream("demo", speed="max", duration=20, record="/proc/rec") as stream:
         kinds = {type(message).__name__ for message in stream}
         assert {"Beat", "Verdict"} <= kinds
         (problem,) = stream.problems

@@ -71,7 +71,8 @@ def test_lines_that_sketches_print(line: bytes, values: tuple[float, ...]) -> No
 @pytest.mark.parametrize(
     "line",
     [b"", b" ", b"ECG", b"ECG:", b"12a", b"1-2", b"--1", b"0x10", b"inf", b"ovf", b"1..2", b",1",
-     b"1 2 3 4 5 6 7 8 9", b"12:30:45", b"\xff12", b"12\x00", b"1234567890123", b"1 \xe2\x82\xac", b"!\x01", b"1e38"],
+     b"1 2 3 4 5 6 7 8 9", b"12:30:45", b"\xff12", b"12\x00", b"1234567890123", b"1 \xe2\x82\xac", b"!\x01",
+     b"1e38"],
 )  # fmt: skip
 def test_lines_that_hold_no_sample(line: bytes) -> None:
     assert parse_line(line) is None
