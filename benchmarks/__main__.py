@@ -1,5 +1,6 @@
-"""``python -m benchmarks``: what a change of stream or bundles may move most, each in a process of its own, then
-README's tables. The others have commands of their own.
+"""``python -m benchmarks``: what a change of stream or bundles may move most, then README's tables.
+
+Each runs in a process of its own; the other benchmarks have commands of their own.
 """
 
 from __future__ import annotations
