@@ -43,7 +43,8 @@ def command(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
     for name, value in vars(given).items():
         place = name in PLACES and not isinstance(value, int)  # a number of runs is none
         if not place and value != parser.get_default(name):
-            words.append(f"--{name.replace('_', '-')} {value}")
+            said = " ".join(map(str, value)) if isinstance(value, list) else value
+            words.append(f"--{name.replace('_', '-')} {said}")
     return " ".join(words)
 
 
