@@ -57,7 +57,8 @@ def rhythm() -> list[str]:
     result = report.read("accuracy")
     figures = result["figures"]["cinc2017"]
     model = figures["models"][DEFAULT]
-    out = [*side_by_side(result), "", *headline(DEFAULT, model, figures), "", *classes(model), ""]
+    out = [*side_by_side(result), "", *looks(result), "", *headline(DEFAULT, model, figures), ""]
+    out += [*classes(model), ""]
     out += [*silence(model, figures), "", *af_tables.fibrillation(DEFAULT, result), "", *source(result), ""]
     return out + replay(report.read("mitdb_replay"))
 
@@ -83,6 +84,18 @@ def side_by_side(result: report.Json) -> list[str]:
         )
     heads = ["model", "int8 file", "CinC 2017: accuracy", "macro F1", "mean F1 of N, A, O"]
     return table([*heads, "AF on MIT-BIH: duration sensitivity, +P"], rows)
+
+
+def looks(result: report.Json) -> list[str]:
+    """How often each model, or one before it, was judged by the validation records."""
+    found = result["figures"]["development"]["cinc2017_looks"]
+    more = {name: words for name, words in found.items() if len(words) > 1}
+    once = " and ".join(f"`{name}`" for name in found if name not in more)
+    told = [f"{len(words)} times for `{name}` ({'; '.join(words)})" for name, words in more.items()]
+    return prose(
+        f"The validation records were looked at once for {once}, {', '.join(told)}. What ships was chosen by "
+        "the inner validation records alone."
+    )
 
 
 def headline(name: str, model: report.Json, figures: report.Json) -> list[str]:

@@ -60,6 +60,15 @@ def everything(model: report.Json) -> list[tuple[str, str, float, str]]:
 # The result file says of itself what a reader must know
 
 
+def test_readme_says_how_often_the_validation_records_were_looked_at() -> None:
+    said = RESULT["figures"]["development"]["cinc2017_looks"]
+    assert said == accuracy.DEVELOPMENT["cinc2017_looks"]
+    assert set(said) == set(MODELS)
+    readme = " ".join(tables.README.read_text(encoding="utf-8").split())
+    assert f"{len(said['efficientecg-s'])} times for `efficientecg-s` (" in readme
+    assert all(look in readme for look in said["efficientecg-s"])
+
+
 def test_result_and_readme_say_how_often_mitdb_was_looked_at() -> None:
     said = RESULT["figures"]["development"]
     readme = " ".join(tables.README.read_text(encoding="utf-8").split())
