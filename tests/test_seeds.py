@@ -12,6 +12,7 @@ pytest.importorskip("lightning", reason="needs the extra 'train'")
 
 from benchmarks import report, seeds
 from ecgedge.bundle import open_bundle
+from ecgedge.training import recipe as recipes
 
 NAME = "efficientecg-s"
 
@@ -25,18 +26,21 @@ def run(words: list[str], out: Path, monkeypatch: pytest.MonkeyPatch) -> report.
 def test_all_seeds_are_judged_and_their_spread_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scores = {f"{NAME}-seed6": 0.79, f"{NAME}-seed9": 0.85}
+    own_seed = recipes.load(NAME).seed
+    low, high = own_seed - 1, own_seed + 2
+    scores = {f"{NAME}-seed{low}": 0.79, f"{NAME}-seed{high}": 0.85}
 
     def judged(checkpoint: Path, root: Path) -> report.Json:
         made: report.Json = json.loads(json.dumps(seeds.shipped(NAME)))
         made["validation"]["int8"]["macro_f1"] = scores[checkpoint.stem]
-        return made | ({"refused": "too few equal"} if checkpoint.stem.endswith("9") else {})
+        return made | ({"refused": "too few equal"} if checkpoint.stem.endswith(f"seed{high}") else {})
 
     monkeypatch.setattr(seeds, "judged", judged)
-    result = run(["--seeds", "9", "5", "6"], tmp_path, monkeypatch)
-    assert result["command"] == "python -m benchmarks.seeds --seeds 9 5 6"
+    words = ["--seeds", *map(str, (high, own_seed, low))]
+    result = run(words, tmp_path, monkeypatch)
+    assert result["command"] == f"python -m benchmarks.seeds {' '.join(words)}"
     found = result["figures"]
-    assert [one["seed"] for one in found["seeds"]] == [5, 6, 9]
+    assert [one["seed"] for one in found["seeds"]] == [own_seed, low, high]
     assert [one["ships"] for one in found["seeds"]] == [True, False, False]
     own = open_bundle(NAME).manifest["metrics"]["validation"]["int8"]["macro_f1"]
     values = [own, *scores.values()]
@@ -45,13 +49,13 @@ def test_all_seeds_are_judged_and_their_spread_told(
     assert said["sd"] == pytest.approx(statistics.stdev(values), abs=6e-5)
     assert found["spread"]["inner"]["int8"]["accuracy"]["sd"] == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "would not have let go: seed 9 (too few equal)." in printed
-    assert "| seed 5 (ships) | seed 6 | seed 9 |" in printed
+    assert f"would not have let go: seed {high} (too few equal)." in printed
+    assert f"| seed {own_seed} (ships) | seed {low} | seed {high} |" in printed
 
 
 def test_a_checkpoint_that_is_not_there_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        run(["--seeds", "6"], tmp_path, monkeypatch)
-    assert f"{NAME}-seed6.pt" in capsys.readouterr().err
+        run(["--seeds", "123"], tmp_path, monkeypatch)
+    assert f"{NAME}-seed123.pt" in capsys.readouterr().err
