@@ -111,10 +111,15 @@ def headline(name: str, model: report.Json, figures: report.Json) -> list[str]:
             if row:
                 rows.append((f"{words}, {row['records']} {what}", row))
     cells = [
-        [what, interval(row, "accuracy"), interval(row, "macro_f1"), share(row["f1_mean_n_a_o"])]
+        [what, interval(row, "accuracy"), interval(row, "macro_f1"), share(row["f1_mean_n_a_o"]), off(row)]
         for what, row in rows
     ]
-    return table([name, "accuracy", "macro F1, 4 classes", "mean F1 of N, A, O"], cells)
+    return table([name, "accuracy", "macro F1, 4 classes", "mean F1 of N, A, O", "calibration error"], cells)
+
+
+def off(row: report.Json) -> str:
+    """Expected calibration error over records, after the bundle's temperature, where it was measured."""
+    return share(row["calibration_error"]["records"]) if "calibration_error" in row else ""
 
 
 def classes(model: report.Json) -> list[str]:
