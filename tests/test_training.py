@@ -726,7 +726,7 @@ def test_more_in_a_batch_than_there_are_records(cinc_like: Path, tmp_path: Path)
         (("nonesuch", "--root", ".", "--out", "o"), "no recipe 'nonesuch'"),
         ((PLAIN, "--root", "nowhere", "--out", "o"), "nowhere is not a folder"),
         ((PLAIN, "--root", ".", "--out", "o"), "cinc2017"),
-        ((SHIPPED, "--root", ".", "--out", "o"), "no checkpoint efficientecg-s-float.pt"),
+        ((SHIPPED, "--root", ".", "--out", "o"), "no checkpoint efficientecg-s-float-seed5.pt"),
     ],
 )
 def test_the_command_says_what_is_wrong_in_one_line(
