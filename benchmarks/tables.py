@@ -94,7 +94,7 @@ def looks(result: report.Json) -> list[str]:
     told = [f"{len(words)} times for `{name}` ({'; '.join(words)})" for name, words in more.items()]
     return prose(
         f"The validation records were looked at once for {once}, {', '.join(told)}. What ships was chosen by "
-        "the inner validation records alone."
+        "the inner validation records; but what is tried after a look is not wholly blind to it."
     )
 
 
