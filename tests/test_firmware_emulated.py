@@ -396,7 +396,7 @@ def test_the_cable_out_in_the_middle_of_a_stream(
         assert end["time_s"] >= 10
         (gap,) = [m for m in lines(done) if m["type"] == "gap"]
         assert gap["estimated"]
-        assert 0.5 < gap["samples"] / RATE < 5  # power-up included
+        assert 0.5 < gap["samples"] / RATE < 9  # power-up included
 
 
 def wait_for(path: Path) -> None:

@@ -126,10 +126,13 @@ static void reset(avr_t *avr) {
     option.front_end->restart(avr);
 }
 
+static double pace_from_s; /* when the board's time 0 was; 0: to be taken anew */
+
 static void hold_until_heard(void) {
     while (option.wait && !stop && !cable_heard(&line)) {
         nap(0.001);
     }
+    pace_from_s = 0; /* a board that was off or held does not make up for it */
 }
 
 /* Bytes of the host, as fast as the processor's receiver takes them. */
@@ -153,6 +156,7 @@ static void do_events(avr_t *avr, double time_s) {
         } else if (now->what == RESET) {
             nap(now->value);
             reset(avr);
+            pace_from_s = 0;
         } else {
             cable_unplug(&line);
             nap(now->value);
@@ -165,12 +169,11 @@ static void do_events(avr_t *avr, double time_s) {
 
 static void keep_pace(double time_s) {
     if (option.speed > 0) {
-        static double begin_s;
         double left_s;
-        if (begin_s == 0) {
-            begin_s = now_s() - time_s / option.speed;
+        if (pace_from_s == 0) {
+            pace_from_s = now_s() - time_s / option.speed;
         }
-        left_s = begin_s + time_s / option.speed - now_s();
+        left_s = pace_from_s + time_s / option.speed - now_s();
         if (left_s > 0) {
             nap(left_s);
         }
