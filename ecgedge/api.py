@@ -157,6 +157,9 @@ class Stream:
         if self._samples or not isinstance(message, SampleBlock):
             self._waiting.append(message)
 
+    def flush(self) -> None:
+        """What the session has told waits to be asked for."""
+
     def problem(self, text: str) -> None:
         """Take note of something that went wrong beside the stream."""
         self.problems.append(text)

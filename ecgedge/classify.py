@@ -48,6 +48,7 @@ def classify_files(
             recording = open_recording(path, fs, lead)
             for message in classify(recording, path, classifiers, minimum_episode_s, person, attention):
                 sink.write(message)
+            sink.flush()
         except EcgedgeError as error:
             failed += 1
             sink.problem(str(error))

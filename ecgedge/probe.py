@@ -135,6 +135,9 @@ class Heard:
             if message.text:
                 self.notices.append(message.text)
 
+    def flush(self) -> None:
+        """Nothing is shown before all was heard."""
+
     def problem(self, text: str) -> None:
         """Nothing is recorded, so nothing can go wrong beside the stream."""
 

@@ -288,6 +288,7 @@ class LiveStream:
             if isinstance(message, Segment):
                 self._pace.begin(message)
             self._sink.write(message)
+        self._sink.flush()
 
 
 def _find_lead(lead: str | None, port: Port) -> int | str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import struct
-import sys
 import threading
 import time
 from collections import deque
@@ -19,9 +18,10 @@ import pytest
 from ecgedge.errors import PortError, RecordingError, UsageError
 from ecgedge.messages import Board, Chunk, Counters, SampleBlock
 from ecgedge.ports import Port, open_port
+from ecgedge.ports.links import DirectLink, Link, PipeLink, PtyLink
 from ecgedge.ports.patient import SimulatedPatient
 from ecgedge.ports.sources import PatientSource, RecordingSource, Source
-from ecgedge.ports.virtual import PipeLink, PtyLink, VirtualPort
+from ecgedge.ports.virtual import VirtualPort
 from ecgedge.recordings import open_recording
 from ecgedge.wire.frame_decoder import FrameDecoder
 from ecgedge.wire.frames import command_hello, command_rate, command_start, command_stop
@@ -29,6 +29,7 @@ from ecgedge.wire.frames import command_hello, command_rate, command_start, comm
 LINKS = [
     pytest.param(PtyLink, marks=pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pty here")),
     PipeLink,
+    DirectLink,
 ]
 
 
@@ -63,7 +64,7 @@ def record(folder: Path, counts: np.ndarray, rate: int = 250) -> str:
 
 
 @pytest.mark.parametrize("link", LINKS)
-def test_every_sample_of_the_patient_arrives(link: Callable[[], PipeLink | PtyLink]) -> None:
+def test_every_sample_of_the_patient_arrives(link: Callable[[], Link]) -> None:
     port = VirtualPort("demo", PatientSource(5, 290.0), link(), math.inf)
     messages, chunks, counters = play(port)
     assert messages[0] == SimulatedPatient(5).board
@@ -79,7 +80,7 @@ def test_every_sample_of_the_patient_arrives(link: Callable[[], PipeLink | PtyLi
 
 
 @pytest.mark.parametrize("link", LINKS)
-def test_arrival_times_are_those_of_a_real_board(link: Callable[[], PipeLink | PtyLink]) -> None:
+def test_arrival_times_are_those_of_a_real_board(link: Callable[[], Link]) -> None:
     port = VirtualPort("demo", PatientSource(0, 60.0), link(), math.inf)
     messages, chunks, _ = play(port)
     times = [chunk.arrival_s for chunk in chunks if chunk.data]
@@ -164,7 +165,7 @@ def test_replay_may_be_cut_short(tmp_path: Path, duration_s: float | None, n: in
 
 
 @pytest.mark.parametrize("link", LINKS)
-def test_board_waits_for_start_and_answers_commands(link: Callable[[], PipeLink | PtyLink]) -> None:
+def test_board_waits_for_start_and_answers_commands(link: Callable[[], Link]) -> None:
     with VirtualPort("demo", PatientSource(0, 4.0), link(), math.inf) as port:
         assert port.read(0.15).data == b""
         assert not port.ended
@@ -286,22 +287,25 @@ def test_recording_source_tells_what_it_plays(tmp_path: Path) -> None:
     assert (source.board.leads, source.lead_names, source.n_samples) == (2, ("L0", "L1"), 40)
 
 
-@pytest.mark.parametrize("first", [0, 1])
-@pytest.mark.parametrize("other", [1.0, math.inf])
-def test_turns_of_threads_are_as_they_were_when_all_ports_are_closed(first: int, other: float) -> None:
-    usual_s = sys.getswitchinterval()
-    ports = [VirtualPort("demo", PatientSource(0, 4.0), PipeLink(), speed) for speed in (math.inf, other)]
-    try:
-        assert sys.getswitchinterval() < usual_s
-        ports[first].close()
-        still = first == 1 or math.isinf(other)
-        assert (sys.getswitchinterval() < usual_s) == still
-    finally:
-        for port in ports:
-            port.close()
-        found_s = sys.getswitchinterval()
-        sys.setswitchinterval(usual_s)
-    assert found_s == usual_s
+def test_at_full_speed_every_read_is_the_same_whoever_is_quick() -> None:
+    def reads(pause_s: float) -> list[Chunk]:
+        out = []
+        with open_port("demo", speed=math.inf, duration_s=120) as port:
+            port.write(command_start())
+            while not port.ended:
+                time.sleep(pause_s)
+                out.append(port.read())
+        return out
+
+    assert reads(0.0) == reads(0.01)
+
+
+def test_a_board_in_a_hurry_needs_no_thread() -> None:
+    before = threading.active_count()
+    with open_port("demo", speed=math.inf, duration_s=10) as port:
+        port.write(command_start())
+        assert port.read().data
+        assert threading.active_count() == before
 
 
 def test_a_piece_moves_the_time_when_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:

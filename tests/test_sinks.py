@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import os
 import re
 import select
 import typing
+from contextlib import closing
 from typing import Any
 
 import jsonschema
@@ -41,11 +43,13 @@ from ecgedge.messages import (
     Verdict,
     Window,
 )
+from ecgedge.session import LiveStream, StreamOptions
 from ecgedge.sinks import jsonl
 from ecgedge.sinks.jsonl import JsonLinesSink, load_schema
 from ecgedge.sinks.lines import SOURCES
 from ecgedge.sinks.records import RecordSink
 from ecgedge.sinks.summary import CAUSES, Summary
+from ecgedge.sinks.tee import Tee
 from ecgedge.sinks.terminal import TerminalSink
 from ecgedge.sinks.words import clock_time, percent
 
@@ -306,11 +310,31 @@ def test_one_line_each_whatever_the_text_holds() -> None:
     assert json.loads(out.getvalue())["text"] == 'two\nlines, "quoted" \u2028 é'
 
 
-def test_each_line_is_there_as_soon_as_it_is_written() -> None:
+def test_lines_are_there_as_soon_as_a_read_is_over() -> None:
     read, write = os.pipe()
     with os.fdopen(write, "w") as stream, os.fdopen(read) as reader:
-        JsonLinesSink(stream).write(Beat(1, 0.1, None, 1.0, False))
-        assert json.loads(reader.readline())["sample"] == 1
+        for sample, sink in enumerate((JsonLinesSink(stream), Tee(JsonLinesSink(stream)))):
+            sink.write(Beat(sample, 0.1, None, 1.0, False))
+            sink.flush()
+            assert json.loads(reader.readline())["sample"] == sample
+
+
+def test_the_session_flushes_after_each_read() -> None:
+    out = io.StringIO()
+
+    class Sink(JsonLinesSink):
+        shown = 0
+
+        def flush(self) -> None:
+            self.shown = len(out.getvalue())
+
+    sink = Sink(out)
+    live = LiveStream(StreamOptions("demo", duration_s=60.0, speed=math.inf), sink)
+    with closing(live):
+        for _ in range(3):
+            assert live.step()
+            assert sink.shown == len(out.getvalue())
+    assert sink.shown > 0
 
 
 def test_problems_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

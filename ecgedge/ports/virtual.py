@@ -1,9 +1,9 @@
 """A virtual board: a simulated patient or a recording, over a real pseudo-terminal.
 
 The board runs in a thread and speaks as hardware would, in ecgedge frames or in the voice of another kind
-of board; where the system has no pseudo-terminals, an in-process pipe takes their place. Arrival times are
-virtual: each byte carries the time at which a board in the real world would have sent it, whatever the
-pace.
+of board; where the system has no pseudo-terminals, an in-process pipe takes their place, and at full speed
+board and host take turns. Arrival times are virtual: each byte carries the time at which a board in the real
+world would have sent it, whatever the pace.
 """
 
 from __future__ import annotations
@@ -11,190 +11,30 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import select
-import sys
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ecgedge.errors import EcgedgeError, PortError
 from ecgedge.messages import Chunk
 from ecgedge.ports.base import Port
+from ecgedge.ports.links import BATCH, DirectLink, Link, PipeLink, PtyLink
 
 if TYPE_CHECKING:
     from ecgedge.ports.simulated import Voice
     from ecgedge.ports.sources import Source
 
 HELLO_EVERY_S = 5.0
-_BATCH = 4096  # bytes written at once at full speed: what a Linux pseudo-terminal holds
 _LARGE_BATCH = 16384
-"""The same where board and host are in one process. Only for boards that tell their rate: that of others is
-measured from when their bytes arrive."""
+"""Bytes handed over at once at full speed. Only for boards that tell their rate: that of others is measured
+from when their bytes arrive."""
 _TICK_S = 0.1
-_TURN_S = 0.0005
-"""At full speed the interpreter lets board and host take turns so often; its usual 5 ms are waited."""
-
-
-class _Turns:
-    """Short turns while a board plays at full speed, the interpreter's own again when the last one is off."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._boards = 0
-        self._usual_s = 0.0
-
-    def shorten(self) -> None:
-        """One more board plays."""
-        with self._lock:
-            if not self._boards:
-                self._usual_s = sys.getswitchinterval()
-                sys.setswitchinterval(min(self._usual_s, _TURN_S))
-            self._boards += 1
-
-    def release(self) -> None:
-        """One of them is off."""
-        with self._lock:
-            self._boards -= 1
-            if not self._boards:
-                sys.setswitchinterval(self._usual_s)
-
-
-_TURNS = _Turns()
-
-
-class Link(Protocol):
-    """Two directions of bytes between a board and a host. ``OSError`` means that it was cut."""
-
-    batch: int
-    """Bytes that a board in a hurry writes at once."""
-
-    def board_read(self, timeout_s: float) -> bytes: ...
-
-    def board_write(self, data: bytes) -> int: ...
-
-    def host_read(self, timeout_s: float) -> bytes: ...
-
-    def host_write(self, data: bytes) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class PtyLink:
-    """A pseudo-terminal in raw mode; ``path`` can be opened like any serial device."""
-
-    batch = _BATCH
-
-    def __init__(self) -> None:
-        import tty
-
-        self._board, self._host = os.openpty()
-        tty.setraw(self._host)  # before anyone opens it: no echo, no line editing, no translation
-        os.set_blocking(self._board, False)
-        os.set_blocking(self._host, False)
-        self.path = os.ttyname(self._host)
-        self._closed = False
-
-    def board_read(self, timeout_s: float) -> bytes:
-        """What the host sent, waiting up to ``timeout_s`` for it."""
-        return self._read(self._board, timeout_s)
-
-    def board_write(self, data: bytes) -> int:
-        """Send to the host; the number of bytes taken within a tick, 0 where the host does not read."""
-        self._check()
-        if not select.select([], [self._board], [], _TICK_S)[1]:
-            return 0
-        try:
-            return os.write(self._board, data)
-        except BlockingIOError:
-            return 0
-
-    def host_read(self, timeout_s: float) -> bytes:
-        """What the board sent, waiting up to ``timeout_s`` for it."""
-        return self._read(self._host, timeout_s)
-
-    def host_write(self, data: bytes) -> None:
-        """Send to the board; what it does not take is lost."""
-        self._check()
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._host, data)
-
-    def _read(self, descriptor: int, timeout_s: float) -> bytes:
-        self._check()
-        if not select.select([descriptor], [], [], max(timeout_s, 0.0))[0]:
-            return b""
-        try:
-            return os.read(descriptor, 1 << 16)
-        except BlockingIOError:
-            return b""
-
-    def _check(self) -> None:
-        if self._closed:
-            raise OSError("closed")
-
-    def close(self) -> None:
-        """Cut the link; for a program that opened ``path`` the cable is out."""
-        if not self._closed:
-            self._closed = True
-            os.close(self._board)
-            os.close(self._host)
-
-
-class PipeLink:
-    """The same between two threads of one process."""
-
-    def __init__(self, batch: int = _BATCH) -> None:
-        self.batch = batch
-        self._condition = threading.Condition()
-        self._to_host, self._to_board = bytearray(), bytearray()
-        self._closed = False
-
-    def board_read(self, timeout_s: float) -> bytes:
-        """What the host sent, waiting up to ``timeout_s`` for it."""
-        return self._take(self._to_board, timeout_s)
-
-    def board_write(self, data: bytes) -> int:
-        """Send to the host; the number of bytes taken within a tick, 0 where the host does not read."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._closed or len(self._to_host) < self.batch, _TICK_S)
-            room = self.batch - len(self._to_host)
-            self._put(self._to_host, data[:room])
-            return min(room, len(data))
-
-    def host_read(self, timeout_s: float) -> bytes:
-        """What the board sent, waiting up to ``timeout_s`` for it."""
-        return self._take(self._to_host, timeout_s)
-
-    def host_write(self, data: bytes) -> None:
-        """Send to the board; what it does not take is lost."""
-        with self._condition:
-            self._put(self._to_board, data[: self.batch - len(self._to_board)])
-
-    def _put(self, buffer: bytearray, data: bytes) -> None:
-        if self._closed:
-            raise OSError("closed")
-        buffer += data
-        self._condition.notify_all()
-
-    def _take(self, buffer: bytearray, timeout_s: float) -> bytes:
-        with self._condition:
-            self._condition.wait_for(lambda: self._closed or buffer, max(timeout_s, 0.0))
-            if self._closed:
-                raise OSError("closed")
-            data = bytes(buffer)
-            buffer.clear()
-            self._condition.notify_all()
-            return data
-
-    def close(self) -> None:
-        """Cut the link."""
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()
 
 
 class VirtualBoard:
-    """A board in a thread: plays a source once, at ``speed`` times real time, and obeys commands.
+    """A board: plays a source once, at ``speed`` times real time, and obeys commands.
 
     While stopped, a paced board samples on and sends nothing (as clause 5 of the protocol has it); at
     full speed, where time is what the host takes, it stands still.
@@ -207,7 +47,6 @@ class VirtualBoard:
         self._next_index = 0
         self._batch = bytearray()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="virtual board", daemon=True)
         self.written = 0
         """Bytes sent or about to be."""
         self.done = False
@@ -218,33 +57,33 @@ class VirtualBoard:
 
     def start(self) -> None:
         """Power on."""
-        self._thread.start()
+        self._link.run(self._life())
 
     def stop(self) -> None:
-        """Power off; returns when the thread has ended."""
+        """Power off; returns when it is."""
         self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._link.join()
 
-    def _run(self) -> None:
+    def _life(self) -> Iterator[bool]:
+        """All that it does; it halts where it has sent something and, with True, where it awaits the host."""
         with contextlib.suppress(OSError):  # the link was cut: nobody is left to tell
             try:
-                self._play()
+                yield from self._play()
                 self._streaming = False  # nothing before this hello's index will come any more
                 self._say_hello()
             except EcgedgeError as error:
                 self.error = error
-            except (ArithmeticError, ValueError) as error:  # a dead thread would leave the host waiting
+            except (ArithmeticError, ValueError) as error:  # a dead board would leave the host waiting
                 self.error = PortError(f"the virtual board cannot play this: {error}")
             self.done = True
             self._flush()
-            self._closing.wait()
 
-    def _play(self) -> None:
+    def _play(self) -> Iterator[bool]:
         self._queue(self._voice.banner, 0.0)
         self._flush()
         while not (self._started or self._closing.is_set()):
             self._listen(_TICK_S)
+            yield not self._started
         paced, rate_hz = math.isfinite(self._speed), self._rate_hz
         begin_s, hello_s = time.monotonic(), HELLO_EVERY_S
         try:
@@ -262,8 +101,10 @@ class VirtualBoard:
                     hello_s = time_s + HELLO_EVERY_S
                 if paced or len(self._batch) > self._link.batch - 256:
                     self._flush()
+                    yield False
                     self._listen(0.0)
                     while not (paced or self._streaming or self._closing.is_set()):
+                        yield True
                         self._listen(_TICK_S)
             self._next_index = self._source.n_samples
         finally:
@@ -324,13 +165,10 @@ class VirtualPort(Port):
         self.name, self.protocol = name, voice.protocol
         self._link = link
         self._board = VirtualBoard(source, voice, link, speed)
-        self._hurried = math.isinf(speed)  # host and board wait for each other all the time
         self._read = 0
         self._time_s = 0.0
         self._closed = False
         self._board.start()
-        if self._hurried:
-            _TURNS.shorten()
 
     @property
     def ended(self) -> bool:
@@ -368,14 +206,12 @@ class VirtualPort(Port):
             self._closed = True
             self._board.stop()
             self._link.close()
-            if self._hurried:
-                _TURNS.release()
 
 
 def open_virtual(name: str, source: Source, speed: float, voice: Voice | None = None) -> VirtualPort:
     """Start a virtual board that plays ``source``, in ecgedge frames where no other voice is given."""
     if math.isinf(speed):  # the detour through the system is left out
-        link: Link = PipeLink(_LARGE_BATCH if voice is None else _BATCH)
+        link: Link = DirectLink(_LARGE_BATCH if voice is None else BATCH)
     else:
         link = PtyLink() if hasattr(os, "openpty") else PipeLink()
     return VirtualPort(name, source, link, speed, voice)

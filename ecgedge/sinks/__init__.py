@@ -18,6 +18,9 @@ class Sink(Protocol):
     def write(self, message: Message) -> None:
         """Take one message; the ones that do not concern this sink are passed over."""
 
+    def flush(self) -> None:
+        """Show what was written; called after everything that one read of a port or file brought about."""
+
     def problem(self, text: str) -> None:
         """Tell a person of something that went wrong without ending the run (standard error)."""
 

@@ -76,6 +76,9 @@ class AnnotationSink:
     def _forget(self) -> None:
         self._beats, self._rhythm = {}, RhythmLabels()
 
+    def flush(self) -> None:
+        """Nothing to show: a file is written when its recording has ended."""
+
     def problem(self, text: str) -> None:
         """A recording ended early: nothing is written of it."""
         self._forget()

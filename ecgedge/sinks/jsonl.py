@@ -322,7 +322,7 @@ here or in ``NOT_WRITTEN``."""
 
 
 class JsonLinesSink:
-    """Writes each message as one line and flushes it, so that a reader sees it at once.
+    """Writes each message as one line.
 
     Parameters
     ----------
@@ -358,7 +358,10 @@ class JsonLinesSink:
         line = self.line(message)
         if line is not None:
             self._stream.write(line)
-            self._stream.flush()
+
+    def flush(self) -> None:
+        """Let readers have the lines."""
+        self._stream.flush()
 
     def problem(self, text: str) -> None:
         """Write ``text`` to standard error."""
@@ -366,4 +369,4 @@ class JsonLinesSink:
 
     def close(self) -> None:
         """Flush; the stream's last ``status`` is the summary."""
-        self._stream.flush()
+        self.flush()

@@ -135,6 +135,9 @@ class Recorder:
         except OSError as error:
             self._fail(error)
 
+    def flush(self) -> None:
+        """Nothing to show: the disk has its own pace."""
+
     def problem(self, text: str) -> None:
         """Nothing to record: problems are for the screen."""
 

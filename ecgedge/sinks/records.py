@@ -54,6 +54,9 @@ class RecordSink:
         self._stream.write(text + "\n")
         self._stream.flush()
 
+    def flush(self) -> None:
+        """Nothing waits: a record makes a line or two."""
+
     def problem(self, text: str) -> None:
         """Count the record as unread and write ``text`` to standard error."""
         self._problems += 1

@@ -21,6 +21,11 @@ class Tee:
         for sink in self._sinks:
             sink.write(message)
 
+    def flush(self) -> None:
+        """Let all show what they have."""
+        for sink in self._sinks:
+            sink.flush()
+
     def problem(self, text: str) -> None:
         """Pass a problem on."""
         for sink in self._sinks:

@@ -180,6 +180,9 @@ class TerminalSink:
         if known is None or known[0] != said[0] or (known[1] and not said[1]):
             self._event(scores.time_s + scores.seconds, verdict_line(message), message.verdict)
 
+    def flush(self) -> None:
+        """Nothing waits: few messages make a line."""
+
     def problem(self, text: str) -> None:
         """Write ``text`` to standard error."""
         print(f"ecgedge: {text}", file=sys.stderr, flush=True)
