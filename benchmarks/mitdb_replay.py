@@ -19,6 +19,7 @@ from ecgedge.errors import MissingExtraError
 from ecgedge.messages import Episode, Gap, Message, Status
 from ecgedge.ports.sources import RecordingSource
 from ecgedge.session import StreamOptions, run_stream
+from ecgedge.sinks import Sink
 
 QUESTION = "Does a replayed recording arrive whole, and is its atrial fibrillation found?"
 RECORDS = ("202", "203", "222")
@@ -27,7 +28,7 @@ MODEL = "efficientecg-s"
 Spans = list[tuple[float, float]]
 
 
-class Kept:
+class Kept(Sink):
     """A sink that keeps what is counted."""
 
     def __init__(self) -> None:
@@ -45,12 +46,6 @@ class Kept:
         elif isinstance(message, Status):
             self.delivered = message.counters.samples
             self.bad_frames = message.counters.bad_frames
-
-    def problem(self, text: str) -> None:
-        """A stream tells of no problems here."""
-
-    def close(self) -> None:
-        """Nothing to close."""
 
 
 def reference_spans(record: Path, rhythm: str, seconds: float) -> Spans:

@@ -24,6 +24,7 @@ from ecgedge import words
 from ecgedge.errors import EcgedgeError, UsageError
 from ecgedge.messages import SampleBlock
 from ecgedge.places import check_folder
+from ecgedge.sinks import Sink
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -95,7 +96,7 @@ def open_stream(
     return Stream(options, samples, folder)
 
 
-class Stream:
+class Stream(Sink):
     """A running stream; iterating reads the port. It is closed by ``close`` or at the end of ``with``.
 
     Attributes
@@ -156,9 +157,6 @@ class Stream:
             self._recorder.write(message)
         if self._samples or not isinstance(message, SampleBlock):
             self._waiting.append(message)
-
-    def flush(self) -> None:
-        """What the session has told waits to be asked for."""
 
     def problem(self, text: str) -> None:
         """Take note of something that went wrong beside the stream."""

@@ -19,6 +19,7 @@ from ecgedge.messages import Beat, Board, Counters, Gap, Message, SampleBlock, S
 from ecgedge.polarity import SURE, vote
 from ecgedge.rate import RateFit, fit_rate
 from ecgedge.session import LiveStream
+from ecgedge.sinks import Sink
 
 if TYPE_CHECKING:
     from ecgedge.messages import Floats
@@ -109,7 +110,7 @@ class Report:
 
 
 @dataclass
-class Heard:
+class Heard(Sink):
     """What the stream told; a sink."""
 
     segment: Segment | None = None
@@ -134,15 +135,6 @@ class Heard:
             self.counters = message.counters
             if message.text:
                 self.notices.append(message.text)
-
-    def flush(self) -> None:
-        """Nothing is shown before all was heard."""
-
-    def problem(self, text: str) -> None:
-        """Nothing is recorded, so nothing can go wrong beside the stream."""
-
-    def close(self) -> None:
-        """Nothing to close."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import cli, session, words
+from ecgedge import cli, session, sinks, words
 from ecgedge.beat_features import MOST_LOG, age_row, p_waves, rr_series, sex_row
 from ecgedge.classify import classify_files
 from ecgedge.errors import BundleError, UsageError
@@ -359,16 +359,14 @@ def test_both_commands_hand_the_person_on(monkeypatch: pytest.MonkeyPatch, tmp_p
         asked.append(options["person"])
         raise UsageError("enough")
 
-    class Sink:
+    class Sink(sinks.Sink):
         def write(self, message: object) -> None: ...
-        def flush(self) -> None: ...
-        def problem(self, text: str) -> None: ...
 
     monkeypatch.setattr(session, "Pipeline", pipeline)
     monkeypatch.setattr("ecgedge.classify.Pipeline", pipeline)
     person, sink = Person(50, "m"), Sink()
     with pytest.raises(UsageError, match="enough"):
-        session.run_stream(session.StreamOptions("demo", person=person), sink)  # type: ignore[arg-type]
+        session.run_stream(session.StreamOptions("demo", person=person), sink)
     (tmp_path / "a.csv").write_text("ecg\n" + "0.1\n" * 100)
-    assert classify_files([str(tmp_path / "a.csv")], fs=100.0, person=person, sink=sink) == 1  # type: ignore[arg-type]
+    assert classify_files([str(tmp_path / "a.csv")], fs=100.0, person=person, sink=sink) == 1
     assert asked == [person, person]

@@ -85,7 +85,7 @@ INTERNAL: dict[str, set[str]] = {
     "clock": NOUNS | {"rate"},
     "pace": NOUNS | {"rate"},
     "words": NOUNS | {"session", "bundle", "features"},
-    "probe": NOUNS | {"session", "rate"} | STAGES,
+    "probe": NOUNS | {"session", "sinks", "rate"} | STAGES,
     "probe_picture": NOUNS | {"probe"},
     "cli_probe": NOUNS | {"words", "cli_config", "extras", "probe", "probe_picture"},
     "api": NOUNS | {"places", "words", "session", "sinks"},

@@ -32,6 +32,7 @@ from ecgedge.messages import (
 from ecgedge.pipeline import Pipeline
 from ecgedge.ports.patient import RATE_HZ, SimulatedPatient
 from ecgedge.session import StreamOptions, run_stream
+from ecgedge.sinks import Sink
 from ecgedge.wire import make_reader
 from ecgedge.wire.frame_decoder import FrameDecoder
 from ecgedge.wire.frames import encode_data, encode_hello, encode_run
@@ -42,7 +43,7 @@ RHYTHM = "efficientecg-s"
 DURATION_S = 290.0
 
 
-class Collector:
+class Collector(Sink):
     """A sink that keeps everything."""
 
     def __init__(self) -> None:
@@ -54,9 +55,6 @@ class Collector:
 
     def problem(self, text: str) -> None:
         self.problems.append(text)
-
-    def close(self) -> None:
-        pass
 
     def of(self, *kinds: type) -> list[Message]:
         return [m for m in self.messages if isinstance(m, kinds)]

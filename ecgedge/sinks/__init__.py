@@ -6,17 +6,18 @@ the standard library; Rich is imported by the terminal sink, and only for a live
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ecgedge.messages import Message
 
 
-class Sink(Protocol):
-    """What the session talks to."""
+class Sink:
+    """What the session talks to. Only taking messages is a must: not every sink shows anything by itself."""
 
     def write(self, message: Message) -> None:
         """Take one message; the ones that do not concern this sink are passed over."""
+        raise NotImplementedError
 
     def flush(self) -> None:
         """Show what was written; called after everything that one read of a port or file brought about."""

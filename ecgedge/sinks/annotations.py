@@ -9,13 +9,14 @@ from ecgedge.errors import RecordingError, UsageError
 from ecgedge.messages import Beat, BeatClass, Ectopic, EctopicRun, Episode, Message, Record
 from ecgedge.places import check_folder
 from ecgedge.recordings.annotations import RHYTHM, Annotation, write_annotations
+from ecgedge.sinks import Sink
 from ecgedge.sinks.labels import BEAT, NO_AF, RhythmLabels, beat_code
 
 ANNOTATOR = "ecg"
 """Ending of the files that are written."""
 
 
-class AnnotationSink:
+class AnnotationSink(Sink):
     """Beats and rhythms of each recording in ``FOLDER/RECORD.ecg``, in the codes of ``labels``.
 
     Samples are the recording's own.
@@ -76,12 +77,6 @@ class AnnotationSink:
     def _forget(self) -> None:
         self._beats, self._rhythm = {}, RhythmLabels()
 
-    def flush(self) -> None:
-        """Nothing to show: a file is written when its recording has ended."""
-
     def problem(self, text: str) -> None:
         """A recording ended early: nothing is written of it."""
         self._forget()
-
-    def close(self) -> None:
-        """Nothing is left open."""

@@ -35,6 +35,7 @@ from ecgedge.messages import (
     Verdict,
     Window,
 )
+from ecgedge.sinks import Sink
 
 SCHEMA_VERSION = 1
 
@@ -321,7 +322,7 @@ ENCODERS: dict[type, Callable[[Any], Json | str]] = {
 here or in ``NOT_WRITTEN``."""
 
 
-class JsonLinesSink:
+class JsonLinesSink(Sink):
     """Writes each message as one line.
 
     Parameters

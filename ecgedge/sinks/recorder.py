@@ -41,6 +41,7 @@ from ecgedge.recordings.disk import Disk
 from ecgedge.recordings.fit import Fit, open_fit
 from ecgedge.recordings.layout import RECORDED
 from ecgedge.recordings.writer import RecordWriter
+from ecgedge.sinks import Sink
 from ecgedge.sinks.eventlog import EventLog
 from ecgedge.sinks.jsonl import JsonLinesSink
 from ecgedge.sinks.labels import BEAT, RhythmLabels, beat_code
@@ -69,7 +70,7 @@ def _open_fit(segment: Segment, counts: Floats) -> Fit:
     return open_fit(counts, segment.rate_hz, board.uv_per_count, board.bits, names)
 
 
-class Recorder:
+class Recorder(Sink):
     """A sink that records; needs the SampleBlocks of the stream beside its events.
 
     Parameters
@@ -134,12 +135,6 @@ class Recorder:
             self._keep_up(message)
         except OSError as error:
             self._fail(error)
-
-    def flush(self) -> None:
-        """Nothing to show: the disk has its own pace."""
-
-    def problem(self, text: str) -> None:
-        """Nothing to record: problems are for the screen."""
 
     def close(self) -> None:
         """Finish the records; a second call does nothing."""

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TextIO
 
 from ecgedge.messages import EctopyCount, Message, Record
+from ecgedge.sinks import Sink
 from ecgedge.sinks.ectopic import ectopy_words
 from ecgedge.sinks.words import clock_time, percent
 
@@ -24,7 +25,7 @@ def record_line(message: Record) -> str:
     )
 
 
-class RecordSink:
+class RecordSink(Sink):
     """The text output of ``ecgedge classify``: path, verdict, label, scores, length, model; ectopic beats.
 
     Parameters
@@ -53,9 +54,6 @@ class RecordSink:
     def _line(self, text: str) -> None:
         self._stream.write(text + "\n")
         self._stream.flush()
-
-    def flush(self) -> None:
-        """Nothing waits: a record makes a line or two."""
 
     def problem(self, text: str) -> None:
         """Count the record as unread and write ``text`` to standard error."""

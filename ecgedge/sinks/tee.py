@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from ecgedge.sinks import Sink
+
 if TYPE_CHECKING:
     from ecgedge.messages import Message
-    from ecgedge.sinks import Sink
 
 
-class Tee:
+class Tee(Sink):
     """Tells every sink every message, in the order given; what keeps should stand before what shows."""
 
     def __init__(self, *sinks: Sink) -> None:

@@ -23,6 +23,7 @@ from ecgedge.messages import (
     Status,
     Verdict,
 )
+from ecgedge.sinks import Sink
 from ecgedge.sinks.ectopic import Teller, run_line
 from ecgedge.sinks.lines import episode_line, gap_line, segment_line, status_line, verdict_line
 from ecgedge.sinks.summary import LENGTHS, Summary, span_words, whole_words
@@ -115,7 +116,7 @@ class _LiveScreen:
         self._live.stop()
 
 
-class TerminalSink:
+class TerminalSink(Sink):
     """The text output of ``ecgedge stream``.
 
     Parameters
@@ -179,9 +180,6 @@ class TerminalSink:
         # From the first full window on only a change is news; a provisional one never repeats itself.
         if known is None or known[0] != said[0] or (known[1] and not said[1]):
             self._event(scores.time_s + scores.seconds, verdict_line(message), message.verdict)
-
-    def flush(self) -> None:
-        """Nothing waits: few messages make a line."""
 
     def problem(self, text: str) -> None:
         """Write ``text`` to standard error."""
