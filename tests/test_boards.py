@@ -23,8 +23,8 @@ from ecgedge import cli
 from ecgedge.messages import Board, Chunk, SampleBlock
 from ecgedge.ports import open_port
 from ecgedge.ports.boards import BOARDS
-from ecgedge.ports.simulated import Heard
 from ecgedge.ports.sources import PatientSource
+from ecgedge.ports.voice import Heard
 from ecgedge.wire import PROTOCOLS, make_reader
 
 if not hasattr(os, "openpty"):

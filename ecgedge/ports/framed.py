@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ecgedge.ports.simulated import Heard
+from ecgedge.ports.voice import Heard
 from ecgedge.wire.frames import CommandDecoder, encode_hello, encode_run, max_samples
 
 if TYPE_CHECKING:

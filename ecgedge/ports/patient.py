@@ -148,6 +148,7 @@ class SimulatedPatient:
         self._seed = abs(seed)
         self._p = PatientParameters() if parameters is None else parameters
         self._waves = _waves(self._p)
+        self._turns: dict[float, npt.NDArray[np.complex128]] = {}  # by frequency, over a piece
         self._gain = float(np.exp(np.random.default_rng([self._seed, 0]).normal(0, self._p.amplitude_spread)))
 
     def beats(self) -> Iterator[PatientBeat]:
@@ -202,17 +203,16 @@ class SimulatedPatient:
         self, first: int, length: int, part: Part, beats: list[PatientBeat], rng: np.random.Generator
     ) -> npt.NDArray[np.int32]:
         p = self._p
-        times = (first + np.arange(length)) / self._rate_hz
         if part == "loose":
             # The input floats to the rail, with mains humming through it.
-            hum = 400 * np.sin(2 * np.pi * p.mains_hz * times)
+            hum = 400 * self._sine(p.mains_hz, first, length)
             return _to_counts((_RAIL + hum) * UV_PER_COUNT / 1000)
         signal = self._beats(first, length, beats)
         if part == "af":
-            signal += self._fibrillation(times)
+            signal += self._fibrillation(first, length)
         signal *= self._gain
-        signal += p.baseline_mv * np.sin(2 * np.pi * p.respiration_hz * times)
-        signal += p.mains_mv * np.sin(2 * np.pi * p.mains_hz * times)
+        signal += p.baseline_mv * self._sine(p.respiration_hz, first, length)
+        signal += p.mains_mv * self._sine(p.mains_hz, first, length)
         signal += rng.normal(0, p.noise_mv, length)
         if part == "noise":
             signal += self._disturbance(length, rng)
@@ -239,12 +239,19 @@ class SimulatedPatient:
                 signal[begin:end] += row[begin + first - start : end + first - start]
         return signal
 
-    def _fibrillation(self, times: Floats) -> Floats:
+    def _sine(self, hz: float, first: int, length: int) -> Floats:
+        """A sine of some samples: that from sample 0 on, turned, which costs a tenth of another one."""
+        if hz not in self._turns:
+            self._turns[hz] = np.exp(2j * np.pi * hz * np.arange(length) / self._rate_hz)
+        turned = self._turns[hz] * np.exp(2j * np.pi * (hz * first / self._rate_hz))
+        return np.asarray(turned.imag)
+
+    def _fibrillation(self, first: int, length: int) -> Floats:
         p = self._p
         # The swing of the frequency, integrated, is a swing of the phase.
-        swing = p.fibrillation_swing_hz / 0.13 * np.sin(2 * np.pi * 0.13 * times)
-        phase = 2 * np.pi * p.fibrillation_hz * times + swing
-        size = p.fibrillation_mv * (1 + 0.3 * np.sin(2 * np.pi * 0.21 * times))
+        swing = p.fibrillation_swing_hz / 0.13 * self._sine(0.13, first, length)
+        phase = 2 * np.pi * p.fibrillation_hz * (first + np.arange(length)) / self._rate_hz + swing
+        size = p.fibrillation_mv * (1 + 0.3 * self._sine(0.21, first, length))
         sine, cosine = np.sin(phase), np.cos(phase)
         # The sines of once, twice and thrice the phase, the latter two over two and three.
         waves: Floats = size * sine * (1 + cosine + (4 * cosine * cosine - 1) / 3)

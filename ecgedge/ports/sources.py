@@ -12,7 +12,6 @@ import numpy as np
 
 from ecgedge.errors import RecordingError
 from ecgedge.ports.patient import RATE_HZ, UV_PER_COUNT, SimulatedPatient
-from ecgedge.recordings import open_recording
 from ecgedge.wire.frames import MAX_LEADS
 
 if TYPE_CHECKING:
@@ -64,6 +63,8 @@ class RecordingSource:
     """A recording with all its leads."""
 
     def __init__(self, path: str, fs: float | None = None, duration_s: float | None = None) -> None:
+        from ecgedge.recordings import open_recording  # a patient needs none of it
+
         self._recording = open_recording(path, fs)
         self.board = replace(self._recording.board, name=self._recording.board.name or "recording")
         self.lead_names = self._recording.lead_names

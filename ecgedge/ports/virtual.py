@@ -23,8 +23,8 @@ from ecgedge.ports.base import Port
 from ecgedge.ports.links import BATCH, DirectLink, Link, PipeLink, PtyLink
 
 if TYPE_CHECKING:
-    from ecgedge.ports.simulated import Voice
     from ecgedge.ports.sources import Source
+    from ecgedge.ports.voice import Voice
 
 HELLO_EVERY_S = 5.0
 _LARGE_BATCH = 16384
