@@ -126,13 +126,14 @@ def test_shipped_recipes_are_whole(name: str) -> None:
         ("leads", [], "leads"),
         ("blocked", -1, "blocked"),
         ("fibrillating", -1, "fibrillating"),
+        ("beside", ["cinc2017"], "beside"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused_in_one_line(
     tmp_path: Path, key: str, value: object, named: str
 ) -> None:
     with pytest.raises(DataError, match=named) as caught:
-        recipes.load(str(small(tmp_path, **{key: value})))
+        recipes.load(str(small(tmp_path, "ecg-sl-svdb", **{key: value})))
     assert "\n" not in str(caught.value)
 
 
@@ -275,6 +276,34 @@ def test_a_run_goes_through_its_stages_and_is_not_run_again(mit: Path, tmp_path:
     assert all(torch.equal(v, first[k]) for k, v in again.net.state_dict().items())
     with pytest.raises(DataError, match="another recipe"):
         run.train(str(small(tmp_path, inner=["108"], **ALONE)), mit, tmp_path / "out")
+
+
+def test_a_set_beside_is_learned_from_and_not_chosen_by(mit: Path, tmp_path: Path) -> None:
+    """In the form of SVDB: 128 Hz, its own leads, beats in ``atr``."""
+    root = mitdb_like(tmp_path)
+    folder = root / "svdb"
+    folder.mkdir()
+    counts = counts_of(9, 60.0)
+    beats = find_beats(counts[:, 0].astype(float), RATE_HZ)
+    marks = [Annotation(b.sample, "S" if n % 3 else "N") for n, b in enumerate(beats)]
+    write_record(folder, "800", counts, RATE_HZ, {"atr": encode(marks)})
+    (folder / "RECORDS").write_text("800\n")
+    path = small(tmp_path, "ecg-sl-svdb", inner=["106"], **ALONE)
+    plan = recipes.load(str(path))
+    both, alone = (
+        sets.load_sets(root, plan),
+        sets.load_sets(mit, replace(plan, data=replace(plan.data, beside=[]))),
+    )
+    more = both.fit.labels[len(alone.fit) :]
+    told = Counter(more[more != NONE].tolist())
+    assert told[CLASSES.index("S")] == pytest.approx(2 * 2 / 3 * len(beats), abs=6)  # of both leads
+    assert set(told) == {CLASSES.index("N"), CLASSES.index("S")}
+    assert len(set(both.fit.records)) == len(set(alone.fit.records)) + 2
+    np.testing.assert_array_equal(both.inner.segments, alone.inner.segments)
+    made = checkpoint.load_as(run.train(str(path), root, tmp_path / "out"), recipes.from_table)
+    assert made.inner["beats"] == sum((alone.inner.labels != NONE).ravel())
+    with pytest.raises(DataError, match="svdb"):
+        sets.load_sets(mit, plan)
 
 
 def test_pre_training_brings_the_error_down(mit: Path, tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ CLASSES = {
 SEVERAL = {"ptbxl"}
 """Sets whose recordings may have several classes, or none."""
 PER_BEAT = {"mitdb"}
+BESIDE = ("svdb",)
+"""Sets that may be learned from beside MIT-BIH: every record, every lead of the recipe."""
 FOLDED = ("ptbxl",)
 """Sets that are published with folds, one of which is kept for choosing."""
 _PRETRAINING: dict[str, Limits] = {
@@ -70,7 +72,8 @@ class DataOptions:
     ``weak``: so many recordings of CinC 2017 that rules tell the beats of (see ``weak``), for ``mitdb``.
     ``made``: so many of its normal recordings with early beats made in them (see ``made``), for ``mitdb``;
     the training recordings themselves are there once more with such beats, too. ``blocked``: the same with
-    beats that are not conducted; ``fibrillating``: with atrial fibrillation that comes and goes.
+    beats that are not conducted; ``fibrillating``: with atrial fibrillation that comes and goes. ``beside``:
+    further sets with marked beats, for ``mitdb``; nothing is chosen or scored on them.
     """
 
     set: str
@@ -82,6 +85,7 @@ class DataOptions:
     made: int = 0
     blocked: int = 0
     fibrillating: int = 0
+    beside: list[str] = field(default_factory=list)
 
     @property
     def borrowed(self) -> tuple[int, ...]:
@@ -211,6 +215,10 @@ def _check(recipe: BeatRecipe, where: str) -> None:
         f"[data] weak, made, blocked, fibrillating = {d.borrowed}": (
             min(d.borrowed) >= 0 and (d.set in PER_BEAT or not any(d.borrowed)),
             "0, or set mitdb",
+        ),
+        f"[data] beside = {d.beside}": (
+            not d.beside or (d.set in PER_BEAT and set(d.beside) <= set(BESIDE)),
+            f"none, or, beside mitdb, some of {list(BESIDE)}",
         ),
         f"[window] emit = {w.emit}": (len(w.emit) == 2, "the first place, and one past the last"),
         **within("[window]", w, {"clip": CLIPS}),

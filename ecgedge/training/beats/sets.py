@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ecgedge.datasets import apnea, cinc2017, mitdb, ptbxl
+from ecgedge.datasets import apnea, cinc2017, longterm, mitdb, ptbxl
 from ecgedge.errors import DataError
 from ecgedge.recordings.annotations import Annotation
 from ecgedge.training.beats import made
@@ -92,6 +92,8 @@ def load_sets(root: Path, plan: BeatRecipe) -> Sets:
     unlabelled = BeatSet.join([fit, borrowed.take(_among(borrowed.records, len(rhythms), _wanted(plan)))])
     if plan.data.label_share < 1:
         fit = fit.take(np.arange(0, len(fit), round(1 / plan.data.label_share)))
+    if plan.data.beside:
+        fit = BeatSet.join([fit, windows(pieces_beside(root, plan), plan)])
     if plan.data.weak:
         fit = BeatSet.join([fit, _weak(borrowed, rhythms, plan)])
     if plan.data.made:
@@ -148,6 +150,14 @@ def pieces(root: Path, plan: BeatRecipe, names: set[str], lead: int) -> Iterator
     for record in _RECORDS[plan.data.set](root, sorted(names)):
         if plan.data.set != "ptbxl" or record.labels["fold"][0] in names:
             yield from _cut(record, record.lead(which), plan)
+
+
+def pieces_beside(root: Path, plan: BeatRecipe) -> Iterator[Piece]:
+    """Every record of the sets that are learned from as well, each lead."""
+    for name in plan.data.beside:
+        for record in longterm.records(root, name):
+            for lead in plan.data.leads:
+                yield Piece(record.lead(lead), record.rate_hz, record.beats())
 
 
 _RECORDS: dict[str, Callable[[Path, list[str]], Iterable[Record]]] = {
