@@ -155,7 +155,7 @@ def replay(result: report.Json) -> list[str]:
     arrived, sent = (sum(row[key] for row in rows.values()) for key in ("delivered", "sent"))
     return [
         *prose(
-            f"Replayed as frames through a pseudo-terminal, as fast as the host reads, records "
+            f"Replayed as frames, as fast as the host reads, records "
             f"{', '.join(rows)} arrive with {arrived} of {sent} samples, "
             f"{sum(row['bad_frames'] for row in rows.values())} frames damaged."
         ),

@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ecgedge.errors import PortError, RecordingError, UsageError
 from ecgedge.messages import Board, Chunk, Counters, SampleBlock
 from ecgedge.ports import Port, open_port
 from ecgedge.ports.links import DirectLink, Link, PipeLink, PtyLink
-from ecgedge.ports.patient import SimulatedPatient
+from ecgedge.ports.patient import PatientPiece, SimulatedPatient
 from ecgedge.ports.sources import PatientSource, RecordingSource, Source
 from ecgedge.ports.virtual import VirtualPort
 from ecgedge.recordings import open_recording
@@ -306,6 +306,43 @@ def test_a_board_in_a_hurry_needs_no_thread() -> None:
         port.write(command_start())
         assert port.read().data
         assert threading.active_count() == before
+
+
+class Interruption(Exception):
+    """What a signal's handler raises."""
+
+
+def test_a_board_that_an_interrupt_has_hit_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Board and host share a thread: what is left of the board then would be silent for ever."""
+    pieces = SimulatedPatient.pieces
+
+    def interrupted(patient: SimulatedPatient) -> Iterator[PatientPiece]:
+        for k, piece in enumerate(pieces(patient)):
+            if k == 20:
+                raise Interruption
+            yield piece
+
+    monkeypatch.setattr(SimulatedPatient, "pieces", interrupted)
+    with open_port("demo", speed=math.inf) as port:
+        port.write(command_start())
+
+        def read_all() -> None:
+            while not port.ended:
+                port.read()
+
+        for expected in (Interruption, PortError, PortError):
+            with pytest.raises(expected):
+                read_all()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux tells which files are open")
+def test_a_replay_that_is_left_early_lets_go_of_its_file(tmp_path: Path) -> None:
+    spec = record(tmp_path, np.ones((100_000, 1)))
+    with open_port(spec, speed=math.inf) as port:
+        port.write(command_start())
+        assert port.read().data
+    opened = [link.resolve() for link in Path("/proc/self/fd").iterdir()]
+    assert not any(tmp_path in path.parents for path in opened)
 
 
 def test_a_piece_moves_the_time_when_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Protocol
 
 BATCH = 4096
@@ -19,14 +19,22 @@ BATCH = 4096
 _TICK_S = 0.1
 
 
+Life = Generator[bool, None, None]
+"""What a board does: it halts where it has written and, with True, where it awaits the host."""
+
+
+class CutError(OSError):
+    """The link was cut, or whoever is at its other end is no more."""
+
+
 class Link(Protocol):
-    """Two directions of bytes between a board and a host. ``OSError`` means that it was cut."""
+    """Two directions of bytes between a board and a host; ``CutError`` where it was cut."""
 
     batch: int
     """Bytes that a board in a hurry writes at once."""
 
-    def run(self, life: Iterator[bool]) -> None:
-        """Let a board live: it yields where it has written, and True where it waits for the host."""
+    def run(self, life: Life) -> None:
+        """Let a board live."""
 
     def join(self) -> None:
         """Return when the board, which was told to stop, has done so."""
@@ -48,7 +56,7 @@ class _Thread:
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
 
-    def run(self, life: Iterator[bool]) -> None:
+    def run(self, life: Life) -> None:
         """Start it."""
 
         def live() -> None:
@@ -87,12 +95,12 @@ class PtyLink(_Thread):
     def board_write(self, data: bytes) -> int:
         """Send to the host; the number of bytes taken within a tick, 0 where the host does not read."""
         self._check()
-        if not select.select([], [self._board], [], _TICK_S)[1]:
-            return 0
         try:
-            return os.write(self._board, data)
+            return os.write(self._board, data) if select.select([], [self._board], [], _TICK_S)[1] else 0
         except BlockingIOError:
             return 0
+        except OSError as error:  # closed in the meantime
+            raise CutError(*error.args) from None
 
     def host_read(self, timeout_s: float) -> bytes:
         """What the board sent, waiting up to ``timeout_s`` for it."""
@@ -106,16 +114,17 @@ class PtyLink(_Thread):
 
     def _read(self, descriptor: int, timeout_s: float) -> bytes:
         self._check()
-        if not select.select([descriptor], [], [], max(timeout_s, 0.0))[0]:
-            return b""
         try:
-            return os.read(descriptor, 1 << 16)
+            came = select.select([descriptor], [], [], max(timeout_s, 0.0))[0]
+            return os.read(descriptor, 1 << 16) if came else b""
         except BlockingIOError:
             return b""
+        except OSError as error:
+            raise CutError(*error.args) from None
 
     def _check(self) -> None:
         if self._closed:
-            raise OSError("closed")
+            raise CutError("closed")
 
     def close(self) -> None:
         """Cut the link; for a program that opened ``path`` the cable is out."""
@@ -159,7 +168,7 @@ class PipeLink(_Thread):
 
     def _put(self, buffer: bytearray, data: bytes) -> None:
         if self._closed:
-            raise OSError("closed")
+            raise CutError("closed")
         buffer += data
         self._condition.notify_all()
 
@@ -167,7 +176,7 @@ class PipeLink(_Thread):
         with self._condition:
             self._condition.wait_for(lambda: self._closed or buffer, max(timeout_s, 0.0))
             if self._closed:
-                raise OSError("closed")
+                raise CutError("closed")
             data = bytes(buffer)
             buffer.clear()
             self._condition.notify_all()
@@ -188,11 +197,12 @@ class DirectLink:
 
     def __init__(self, batch: int = BATCH) -> None:
         self.batch = batch
-        self._life: Iterator[bool] = iter(())
+        self._life: Life | None = None
+        self._broken = False
         self._to_host, self._to_board = bytearray(), bytearray()
         self._closed = False
 
-    def run(self, life: Iterator[bool]) -> None:
+    def run(self, life: Life) -> None:
         """Have it ready."""
         self._life = life
 
@@ -211,13 +221,23 @@ class DirectLink:
     def host_read(self, timeout_s: float) -> bytes:
         """What the board sends next; nothing, after ``timeout_s``, while it waits for a command."""
         while not (self._to_host or self._closed):
-            waits = next(self._life, None)
+            waits = self._go_on()
             if waits is None:
                 break
             if waits and not self._to_host:
                 time.sleep(max(timeout_s, 0.0))
                 break
         return self._take(self._to_host)
+
+    def _go_on(self) -> bool | None:
+        """The board's next halt; None at its end."""
+        if self._broken or self._life is None:
+            raise CutError("there is no board any more")
+        try:
+            return next(self._life, None)
+        except BaseException:  # of a signal's handler, say: what is left of a generator then is nothing
+            self._broken = True
+            raise
 
     def host_write(self, data: bytes) -> None:
         """Send to the board; what it does not take is lost."""
@@ -235,8 +255,11 @@ class DirectLink:
 
     def _check(self) -> None:
         if self._closed:
-            raise OSError("closed")
+            raise CutError("closed")
 
     def close(self) -> None:
-        """Cut the link."""
+        """Cut the link; the board lets go of what it plays."""
         self._closed = True
+        if self._life is not None:
+            with contextlib.suppress(ValueError):  # it is just running, and a signal's handler closes it
+                self._life.close()

@@ -14,13 +14,12 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ecgedge.errors import EcgedgeError, PortError
 from ecgedge.messages import Chunk
 from ecgedge.ports.base import Port
-from ecgedge.ports.links import BATCH, DirectLink, Link, PipeLink, PtyLink
+from ecgedge.ports.links import BATCH, CutError, DirectLink, Life, Link, PipeLink, PtyLink
 
 if TYPE_CHECKING:
     from ecgedge.ports.sources import Source
@@ -64,9 +63,9 @@ class VirtualBoard:
         self._closing.set()
         self._link.join()
 
-    def _life(self) -> Iterator[bool]:
-        """All that it does; it halts where it has sent something and, with True, where it awaits the host."""
-        with contextlib.suppress(OSError):  # the link was cut: nobody is left to tell
+    def _life(self) -> Life:
+        """All that it does."""
+        with contextlib.suppress(CutError):  # the link was cut: nobody is left to tell
             try:
                 yield from self._play()
                 self._streaming = False  # nothing before this hello's index will come any more
@@ -78,7 +77,7 @@ class VirtualBoard:
             self.done = True
             self._flush()
 
-    def _play(self) -> Iterator[bool]:
+    def _play(self) -> Life:
         self._queue(self._voice.banner, 0.0)
         self._flush()
         while not (self._started or self._closing.is_set()):
@@ -186,7 +185,7 @@ class VirtualPort(Port):
             raise error
         try:
             data = self._link.host_read(timeout_s)
-        except OSError:
+        except CutError:
             raise PortError(f"{self.name}: the virtual board was cut off") from None
         self._read += len(data)
         times = self._board.times

@@ -159,6 +159,8 @@ def _readable(name: str) -> Iterator[None]:
     """Turn what a damaged disk or archive raises into our own error."""
     try:
         yield
+    except GeneratorExit:  # nobody reads on: no damage, and no time to import anything
+        raise
     except _damage() as error:
         raise _unreadable(name, error) from None
 
