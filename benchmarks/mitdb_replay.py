@@ -1,8 +1,8 @@
 """Does a replayed recording arrive whole, and is its atrial fibrillation found?
 
-Records 202, 203 and 222 of the MIT-BIH Arrhythmia Database, played by the virtual board as frames, as fast as
-the host reads. The comparison with the reference rhythm is a first look at duration, second by second over the
-whole record. It is no scoring after ANSI/AAMI EC57.
+Records 202, 203 and 222 of the MIT-BIH Arrhythmia Database, played by the virtual board as frames, as fast
+as the host reads. The comparison with the reference rhythm is a first look at duration, second by second over
+the whole record. It is no scoring after ANSI/AAMI EC57.
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ class PulledBoard:
         with self._lock:
             if not self._powered:
                 self._begin_s, self._index, self._boot = time.monotonic(), 0, self._boot + 1
+            self._index = self._due() // FRAME * FRAME  # what fell due with the cable out does not come later
             self._board = board
         link = self.name.with_suffix(".new")
         link.symlink_to(os.ttyname(host))
@@ -83,10 +84,14 @@ class PulledBoard:
     def _run(self) -> None:
         while not self._closing.wait(0.002):
             with self._lock:
-                due = int((time.monotonic() - self._begin_s) * self._per_s)
+                due = self._due()
                 while due - self._index >= FRAME:
                     self._send(self._index)
                     self._index += FRAME
+
+    def _due(self) -> int:
+        """How many samples it has taken by now."""
+        return int((time.monotonic() - self._begin_s) * self._per_s)
 
     def _send(self, index: int) -> None:
         if self._board is None:

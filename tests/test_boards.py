@@ -141,27 +141,35 @@ class Reading:
     chunks: list[Chunk] = field(default_factory=list)
     out: list[Any] = field(default_factory=list)
     protocol: str | None = None
-    took_s: float | None = None
-    """From the first byte to recognition."""
+    heard: int | None = None
+    """Bytes that had come when it was recognised."""
+
+    @property
+    def samples(self) -> int:
+        return sum(message.n for message in self.out if isinstance(message, SampleBlock))
+
+    @property
+    def bytes(self) -> int:
+        return sum(len(chunk.data) for chunk in self.chunks)
 
 
 @pytest.fixture(scope="module")
 def readings() -> dict[str, Reading]:
-    """All boards, streaming already, read for three seconds with ``auto``."""
+    """All boards, streaming already, read with ``auto`` for three seconds of signal."""
     found = {name: Reading() for name in SERIAL}
 
     def listen(name: str) -> None:
         reading, reader = found[name], make_reader()
         with plugged_in(name, 30.0, streaming=True) as (path, _), open_port(path) as port:
-            until_s = time.monotonic() + 3.2
-            while time.monotonic() < until_s:
+            until_s, enough = time.monotonic() + 60, 3 * BOARDS[name].make().rate_hz
+            while reading.samples < enough and time.monotonic() < until_s:
                 chunk = port.read()
                 if not chunk.data:
                     continue
                 reading.chunks.append(chunk)
                 reading.out += reader.push(chunk)
-                if reading.took_s is None and reader.protocol is not None:
-                    reading.took_s = chunk.arrival_s - reading.chunks[0].arrival_s
+                if reading.heard is None and reader.protocol is not None:
+                    reading.heard = reading.bytes
             reading.out += reader.finish()
         reading.protocol = reader.protocol
 
@@ -179,13 +187,14 @@ def test_a_board_on_a_serial_port_is_recognised_within_two_seconds(
 ) -> None:
     reading = readings[name]
     assert reading.protocol == BOARDS[name].make().protocol
-    assert reading.took_s is not None
-    assert reading.took_s < 2.0
+    assert reading.heard is not None
+    # By the board's own time: the machine may be busy with something else.
+    sent_s = reading.samples / BOARDS[name].make().rate_hz
+    assert reading.heard / reading.bytes * sent_s < 2.0
     boards = [message for message in reading.out if isinstance(message, Board)]
     assert len(boards) == 1
     assert boards[0].rate_hz in (None, BOARDS[name].make().rate_hz)
-    samples = sum(message.n for message in reading.out if isinstance(message, SampleBlock))
-    assert samples > 1.2 * BOARDS[name].make().rate_hz
+    assert sent_s >= 3
 
 
 @pytest.mark.parametrize("name", SERIAL)
@@ -283,7 +292,7 @@ def test_the_baud_rate_is_found(name: str, baud: int, capfd: pytest.CaptureFixtu
     with uart(name, baud) as path:
         code, lines, err = run(capfd, "--port", path, "--duration", "6")
     assert (code, err) == (0, "")
-    texts = [line["text"] for line in lines if line.get("text")]
+    texts = [line["text"] for line in lines if line.get("text") and line["state"] != "silent"]
     assert "nothing that makes sense at 115200 baud" in texts[0]
     assert texts[1] == f"{BOARDS[name].make().protocol} at {baud} baud"
     assert lines[-1]["rate_hz"] == pytest.approx(BOARDS[name].make().rate_hz, rel=0.02)

@@ -30,7 +30,7 @@ def test_thirty_replugs_and_every_sample_is_right_or_told() -> None:
     assert row["connections"] == 31
     assert (row["wrong"], row["neither"]) == (0, 0)
     assert row["right"] + row["told_exactly"] + row["told_as_estimate"] == row["sent"]
-    assert row["right"] > 0.3 * row["sent"]
+    assert row["right"] > 5000  # of a machine that stands still, less of what was sent
 
 
 def test_a_reader_that_is_held_up_loses_nothing() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import struct
 import threading
-import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ecgedge.arrivals import now_s
 from ecgedge.errors import MissingExtraError, PortError, UsageError
 from ecgedge.messages import Chunk, SampleBlock
 from ecgedge.ports import ble, open_port
@@ -110,14 +110,14 @@ def read(port: BlePort, n: int) -> tuple[list[Chunk], list[SampleBlock]]:
 @pytest.mark.parametrize("spec", ["ble:polar-h10", "ble:polar-h10:aa:bb:cc:dd:ee:ff"])
 def test_samples_come_and_the_strap_is_stopped(spec: str) -> None:
     strap = Strap()
-    before_s = time.monotonic()
+    before_s = now_s()
     with BlePort(spec, bluetooth(strap)) as port:
         assert (port.protocol, port.live, port.ended) == ("polar-h10", True, False)
         chunks, blocks = read(port, 10)
     values = np.concatenate([block.counts[:, 0] for block in blocks])
     np.testing.assert_array_equal(values, np.arange(730))
     assert [block.first for block in blocks] == list(range(0, 730, 73))
-    assert before_s < chunks[0].arrival_s <= chunks[-1].arrival_s <= time.monotonic()
+    assert before_s < chunks[0].arrival_s <= chunks[-1].arrival_s <= now_s()
     assert strap.written == [(CONTROL, START), (CONTROL, STOP)]
     assert strap.events == ["connected", "disconnected"]
     assert port.ended

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from ecgedge.arrivals import now_s
 from ecgedge.errors import PortError, UsageError
 from ecgedge.messages import SampleBlock
 from ecgedge.ports import list_ports, open_port
@@ -63,19 +64,19 @@ def test_bytes_arrive_in_order_with_rising_times() -> None:
             os.write(board, data)
             sent += data
             while len(got) < len(sent):
-                chunk = port.read(2)
+                chunk = port.read(60)
                 assert chunk.data
                 got += chunk.data
                 times.append(chunk.arrival_s)
         assert got == sent
         assert times == sorted(times)
-        assert abs(times[-1] - time.monotonic()) < 2
+        assert abs(times[-1] - now_s()) < 60
 
 
 def test_arrival_is_when_the_bytes_came_not_when_they_are_read() -> None:
     with cable() as (board, path), open_port(path) as port:
         os.write(board, b"one")
-        came_s = time.monotonic()
+        came_s = now_s()
         time.sleep(1.0)
         chunk = port.read()
         assert chunk.data == b"one"
@@ -101,7 +102,7 @@ def test_a_board_that_takes_nothing_does_not_end_the_stream() -> None:
     with cable() as (board, path), open_port(path) as port:
         port.write(b"x" * 100_000)  # nobody reads: dropped after the time-out
         os.write(board, b"still here")
-        assert port.read(2).data == b"still here"
+        assert port.read(60).data == b"still here"
 
 
 def test_a_simulated_board_over_a_real_serial_port_loses_nothing() -> None:
@@ -121,7 +122,7 @@ def test_a_simulated_board_over_a_real_serial_port_loses_nothing() -> None:
                 decoder = FrameDecoder()
                 values: list[float] = []
                 while len(values) < len(expected):
-                    chunk = port.read(5)
+                    chunk = port.read(60)
                     assert chunk.data
                     for block in decoder.push(chunk):
                         if isinstance(block, SampleBlock):
@@ -190,7 +191,7 @@ def test_unplugged_in_the_middle() -> None:
         time.sleep(0.2)
         assert port.read().data == b"last words"
         with pytest.raises(PortError, match="was lost") as caught:
-            port.read(2)
+            port.read(60)
         assert "\n" not in str(caught.value)
         assert port.ended
         assert port.read(0.01).data == b""
@@ -230,12 +231,12 @@ def test_socket_url() -> None:
             board.sendall(payload)
             got = b""
             while len(got) < len(payload):
-                got += port.read(2).data
+                got += port.read(60).data
             port.write(b"hello?")
             assert board.recv(100) == b"hello?"
         assert got == payload
         with pytest.raises(PortError, match="was lost"):
-            port.read(5)
+            port.read(60)
 
 
 def test_loop_url() -> None:
@@ -243,7 +244,7 @@ def test_loop_url() -> None:
         port.write(b"abc")
         got = b""
         while len(got) < 3:
-            got += port.read(2).data
+            got += port.read(60).data
         assert got == b"abc"
 
 

@@ -271,12 +271,16 @@ def test_a_board_that_is_five_per_cent_fast_on_a_real_port(
     from benchmarks.pulled_board import PulledBoard
 
     board = PulledBoard(tmp_path / "ttyECG", pace=1.05)
+    told = {"measured_hz": None}
     try:
-        code, out, _ = run(capfd, "--port", str(board.name), "--seconds", "13", "--json")
+        for _ in range(4):  # a machine that stands still for a second measures nothing
+            code, out, _ = run(capfd, "--port", str(board.name), "--seconds", "13", "--json")
+            assert code == 0
+            told = json.loads(out)
+            if told["measured_hz"] is not None:
+                break
     finally:
         board.close()
-    told = json.loads(out)
-    assert code == 0
     assert told["protocol"] == "frames"
     assert told["place"].startswith("/dev/pts/")
     assert told["measured_hz"] == pytest.approx(262.5, rel=0.01)

@@ -37,17 +37,25 @@ Lines = list[dict[str, Any]]
 
 @contextmanager
 def pulled(folder: Path, moves: list[tuple[float, str]], **options: Any) -> Iterator[PulledBoard]:
-    """A board that is plugged in and out at given seconds."""
+    """A board that is plugged in and out, so many seconds after it was spoken to or after the last move."""
     board = PulledBoard(folder / "ttyECG", **options)
-    timers = [threading.Timer(at_s, getattr(board, move)) for at_s, move in moves]
-    for timer in timers:
-        timer.start()
+    over = threading.Event()
+
+    def move() -> None:
+        while not board.heard and not over.wait(0.01):
+            pass
+        for after_s, what in moves:
+            if over.wait(after_s):
+                return
+            getattr(board, what)()
+
+    mover = threading.Thread(target=move)
+    mover.start()
     try:
         yield board
     finally:
-        for timer in timers:
-            timer.cancel()
-            timer.join(5)
+        over.set()
+        mover.join()
         board.close()
 
 
@@ -62,7 +70,7 @@ def stream(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, Lines, 
 def test_one_recording_goes_on_with_a_gap(
     powered: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    moves = [(3.0, "unplug"), (4.5, "plug")]
+    moves = [(2.0, "unplug"), (1.5, "plug")]
     words = ("--duration", "8", "--record", str(tmp_path / "rec"))
     with pulled(tmp_path, moves, powered=powered) as board:
         code, lines, err = stream(capfd, "--port", str(board.name), *words)
@@ -74,7 +82,7 @@ def test_one_recording_goes_on_with_a_gap(
     assert back.startswith("connected again, a")
     (gap,) = [line for line in lines if line["type"] == "gap"]
     assert (gap["cause"], gap["estimated"]) == ("unplugged", not powered)
-    assert gap["seconds"] == pytest.approx(1.7, abs=0.8)  # as long as it takes to notice, on a busy machine
+    assert gap["seconds"] > 1.3
     end = lines[-1]["counters"]
     assert end["lost"] + end["lost_estimated"] == gap["samples"]
     (header,) = (tmp_path / "rec").rglob("*.hea")
@@ -176,7 +184,7 @@ def test_a_device_that_was_renumbered_is_found_by_its_lasting_name(tmp_path: Pat
                     point(mine, elsewhere)
                     wait(port, lambda: port.connected)
                     os.write(second, b"two")
-                    assert port.read(2).data == b"two"
+                    assert port.read(60).data == b"two"
                     assert (port.connections, port.place, port.trouble) == (2, elsewhere, "")
                     os.close(second)
                 os.close(other)
@@ -245,14 +253,17 @@ def test_attempts_become_rarer_and_the_reason_is_told() -> None:
 
 def test_a_connection_that_fails_at_once_is_not_hammered() -> None:
     opened: list[Flaky] = []
+    tries: list[float] = []
 
     def open_(baud: int | None) -> Port:
         opened.append(Flaky())
+        tries.append(time.monotonic())
         return opened[-1]
 
     with ReconnectingPort("tty0", open_, (0.02, 0.32)) as port:
-        listen(port, 1.0)
-    assert 4 <= len(opened) <= 8
+        wait(port, lambda: len(opened) >= 6, 60.0)
+    least_s = (0.02, 0.04, 0.08, 0.16, 0.32)
+    assert all(pause > 0.9 * least for pause, least in zip(np.diff(tries), least_s, strict=False))
     assert all(flaky.closed for flaky in opened)
 
 
