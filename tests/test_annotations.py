@@ -84,7 +84,7 @@ one = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(one, min_size=1, max_size=20))
 def test_everything_that_fits_goes_round_and_is_read_by_wfdb(
     rows: list[Any], tmp_path_factory: pytest.TempPathFactory

@@ -148,7 +148,7 @@ def test_new_segment_breaks_even_without_a_gap() -> None:
     assert [type(m) for m in ends_and_starts] == [Stretch, StretchEnd, Stretch, StretchEnd]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_result_does_not_depend_on_how_blocks_are_cut(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
@@ -167,7 +167,7 @@ def test_result_does_not_depend_on_how_blocks_are_cut(data: st.DataObject) -> No
     assert np.isfinite(whole).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000))
 def test_every_sample_is_told_of_exactly_once(seed: int) -> None:
     """Pieces and gaps together cover all stream samples; bridges lie inside gaps."""

@@ -25,7 +25,7 @@ def inputs(target: str) -> st.SearchStrategy[bytes]:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_any_input(target: str) -> None:
-    @settings(deadline=None, max_examples=EXAMPLES.get(target, 150), derandomize=False)
+    @settings(max_examples=EXAMPLES.get(target, 150), derandomize=False)
     @given(inputs(target))
     def check(data: bytes) -> None:
         with warnings.catch_warnings():

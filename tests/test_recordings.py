@@ -364,7 +364,7 @@ def test_csv_bursty_time_stamps_give_the_mean_rate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 7, 4096])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     values=st.lists(
         st.floats(-1e4, 1e4, allow_subnormal=False) | st.just(float("nan")), min_size=1, max_size=60
@@ -412,7 +412,7 @@ def test_malformed_csv_is_refused(tmp_path: Path, content: str | bytes, match: s
     assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.binary(max_size=300) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     folder = tmp_path_factory.mktemp("any")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgedge.messages import Board, Chunk, SampleBlock, Status
@@ -300,7 +300,6 @@ PIECES = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(PIECES, max_size=12), st.sampled_from([1, 7, 250, 4096]))
 def test_whatever_arrives_nothing_raises_and_no_sample_lacks_a_checksum(
     pieces: list[bytes], size: int
@@ -326,7 +325,6 @@ def test_whatever_arrives_nothing_raises_and_no_sample_lacks_a_checksum(
     assert other.counters == c
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_round_trip(draw: st.DataObject) -> None:
     bits = draw.draw(st.sampled_from([16, 24]))

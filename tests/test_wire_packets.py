@@ -414,7 +414,7 @@ PIECES = st.one_of(
 
 
 @pytest.mark.parametrize("name", ["chords", "protocentral", "cyton", "bitalino", "polar-h10"])
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(PIECES, max_size=12), st.sampled_from([1, 7, 250]))
 def test_whatever_arrives_nothing_raises_and_every_byte_is_counted(
     name: str, pieces: list[bytes], size: int

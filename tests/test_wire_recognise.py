@@ -161,7 +161,7 @@ def test_wrong_baud_is_never_taken_for_samples_and_is_said(
     assert "\n" not in said[0].text
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.sampled_from([1, 250, 4096]))
 def test_random_bytes_are_never_recognised(seed: int, size: int) -> None:
     raw = random.Random(seed).randbytes(4000)
@@ -174,7 +174,7 @@ def test_random_bytes_are_never_recognised(seed: int, size: int) -> None:
     assert reader.counters.discarded_bytes == len(raw)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from(list(b"0123456789\r\n!,. -\0\xff\x80")), max_size=600).map(bytes))
 def test_bytes_out_of_the_alphabet_of_text_never_raise(raw: bytes) -> None:
     for protocol in ("auto", *PROTOCOLS):

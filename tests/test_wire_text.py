@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgedge.messages import Board, Chunk, SampleBlock
@@ -246,7 +246,6 @@ def test_a_line_without_end_takes_no_memory() -> None:
     assert decoder.counters.discarded_bytes == 500_001
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.one_of(
