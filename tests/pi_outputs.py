@@ -1,7 +1,7 @@
 """Runs on an emulated Pi: int8 outputs of every shipped bundle, on variations of its golden tensors.
 
-    python pi_outputs.py OUT.npz            as the device computes them
-    python pi_outputs.py OUT.npz PACKAGE    a part of them, by the reference kernels of that interpreter
+    python pi_outputs.py OUT.npz                    as the device computes them
+    python pi_outputs.py OUT.npz PACKAGE KERNELS    a part of them, by those kernels of that interpreter
 
 Variations are shifts and noise from a seed, the same on every machine (integer arithmetic alone).
 """
@@ -21,14 +21,15 @@ from ecgedge.classifier import Classifier
 
 VARIATIONS = 40
 FEWER = 8
-"""By reference kernels, which are slow."""
+"""By kernels that are named: reference kernels are slow."""
 
 
-def by_reference(bundle: Bundle, package: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """As ``Classifier.raw``, with kernels that are the same C++ on every machine."""
+def by_kernels(bundle: Bundle, package: str, kernels: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """As ``Classifier.raw``, with some of the kernels of an interpreter: ``BUILTIN_REF``, those that are the
+    same C++ on every machine, or ``BUILTIN_WITHOUT_DEFAULT_DELEGATES``, its own, without XNNPACK."""
     module = import_module(f"{package}.interpreter")
-    kernels = module.OpResolverType.BUILTIN_REF
-    run = module.Interpreter(model_content=bundle.model, experimental_op_resolver_type=kernels)
+    kind = getattr(module.OpResolverType, kernels)
+    run = module.Interpreter(model_content=bundle.model, experimental_op_resolver_type=kind)
     run.allocate_tensors()
 
     def raw(tensors: dict[str, Any]) -> dict[str, Any]:
@@ -41,11 +42,11 @@ def by_reference(bundle: Bundle, package: str) -> Callable[[dict[str, Any]], dic
     return raw
 
 
-def main(path: str, package: str = "") -> None:
+def main(path: str, package: str = "", kernels: str = "") -> None:
     out = {}
     for name in list_bundles():
         bundle = open_bundle(name)
-        raw = by_reference(bundle, package) if package else Classifier(bundle).raw
+        raw = by_kernels(bundle, package, kernels) if package else Classifier(bundle).raw
         golden = np.load(io.BytesIO(bundle.golden))
         seed = np.random.RandomState(7)  # whose stream no version of numpy changes
         for k in range(FEWER if package else VARIATIONS):
