@@ -25,6 +25,7 @@ from benchmarks import (
     folds,
     fuzz,
     instructions,
+    kernels,
     mitdb_replay,
     operations,
     peer_tables,
@@ -278,6 +279,7 @@ SECTIONS: dict[str, Callable[[], list[str]]] = {
     "speed": speed,
     "peers": peer_tables.peers,
     "operations": peer_tables.operations,
+    "kernels": lambda: kernels.lines(report.read("kernels")),
     "ecg_sl": lambda: ecg_sl.lines(report.read("ecg_sl")),
     "danet": lambda: danet.lines(report.read("danet")),
     "seeds": lambda: seeds.lines(report.read("seeds")),
@@ -307,6 +309,7 @@ RESULTS = {
     "fuzz": fuzz,
     "peers": peers,
     "operations": operations,
+    "kernels": kernels,
 }
 """Every result file with the benchmark that writes it."""
 

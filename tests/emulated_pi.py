@@ -2,9 +2,9 @@
 
     python tests/emulated_pi.py FOLDER
 
-makes both roots in FOLDER (some 400 MB; kept and taken again while the wheel is the same). Packages come from
-where this machine's own apt and pip are told to look. It shows that things work and compute the same;
-emulated time says nothing about a board's.
+makes both roots in FOLDER (some 400 MB; kept and taken again while the wheel is the same), with a ``python3``
+each that runs its Python. Packages come from where this machine's own apt and pip are told to look. It shows
+that things work and compute the same; emulated time says nothing about a board's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import email
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -124,6 +125,9 @@ class EmulatedPi:
         if not mark.exists():
             self._install(wheel)
             mark.touch()
+        launcher = folder / "python3"
+        launcher.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, self.words()))} "$@"\n')
+        launcher.chmod(0o755)
 
     def words(self, *words: str | Path) -> list[str | Path]:
         """The command that runs this userland's Python with these words."""

@@ -9,10 +9,12 @@ nearly equal.
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks import kernels, kernels_run
 from ecgedge import bundle as bundles
 from ecgedge import mcu
 from ecgedge.classifier import Classifier
@@ -85,3 +87,28 @@ def test_micro_reference_and_optimised_kernels(name: str) -> None:
         assert same_decision(told, reference, classes)
         for kind in ("BUILTIN", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"):
             assert same_decision(told, litert_output(bundle.model, kind, tensors, logits), classes)
+
+
+# -- the benchmark that holds them against one another ------------------------------------------------------
+
+
+def test_the_runner_computes_what_the_device_computes(tmp_path: Path) -> None:
+    bundle = bundles.open_bundle("efficientecg-xs")
+    rows = windows(bundle)[:5]
+    names = [entry["name"] for entry in bundle.manifest["inputs"]]
+    given = {f"{bundle.name} {name}": np.stack([row[k] for row in rows]) for k, name in enumerate(names)}
+    np.savez(tmp_path / "in.npz", **given)
+    paths = str(tmp_path / "in.npz"), str(tmp_path / "out.npz")
+    kernels_run.main(*paths, kernels.LITERT, kernels.USUAL)
+    classifier = Classifier(bundle)
+    known = [classifier.raw(dict(zip(names, row, strict=True)))["logits"] for row in rows]
+    with np.load(tmp_path / "out.npz") as found:
+        np.testing.assert_array_equal(found[bundle.name], np.concatenate(known))
+
+
+def test_steps_and_decisions_are_counted_a_row_of_scores_each() -> None:
+    one = np.array([[[10, 0], [5, 6]], [[-128, 127], [0, 9]]], dtype=np.int8)
+    other = np.array([[[9, 0], [6, 5]], [[127, -128], [0, 9]]], dtype=np.int8)
+    row = kernels.apart(one, other, 2)
+    assert (row["decisions"], row["other_decisions"], row["most_steps"]) == (4, 2, 255)
+    assert row["share_within_one"] == 0.75
