@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import report
-from benchmarks.markdown import prose, source, table
+from benchmarks.markdown import percent, prose, source, table
 from ecgedge.bundle import Bundle, list_bundles, open_bundle
 from ecgedge.classifier import Classifier
 from ecgedge.datasets import cinc2017
@@ -137,7 +137,7 @@ def lines(result: report.Json) -> list[str]:
         for pair, row in pairs.items():
             one, other = pair.split(" / ")
             told = f"{row['other_decisions']} of {row['decisions']}"
-            rows.append([name, one, other, told, f"{row['share_within_one']:.1%}", str(row["most_steps"])])
+            rows.append([name, one, other, told, percent(row["share_within_one"]), str(row["most_steps"])])
     heads = ["model", "kernels", "beside", "other decisions", "within one step of 256", "most steps"]
     text = (
         "The same int8 windows of CinC 2017 training recordings by every set of kernels at hand; a decision "
