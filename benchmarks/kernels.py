@@ -24,10 +24,7 @@ from ecgedge.datasets import cinc2017
 from ecgedge.datasets.archive import data_root
 from ecgedge.datasets.record import Record
 from ecgedge.errors import EcgedgeError
-from ecgedge.frontend import Frontend
-from ecgedge.golden import inputs_of
-from ecgedge.heads import consumer
-from ecgedge.messages import Board, SampleBlock, Segment
+from ecgedge.golden import all_inputs
 
 QUESTION = "Do the kernels that can run a bundle say the same of real windows?"
 WINDOWS = 300
@@ -54,11 +51,8 @@ def windows(bundle: Bundle, records: list[Record]) -> dict[str, npt.NDArray[np.i
     classifier = Classifier(bundle)
     rows = []
     for record in records:
-        frontend = Frontend((consumer(bundle),))
-        board = Board("recording", record.rate_hz, 1.0, 16, 1)
-        found = frontend.push(Segment(0, 0.0, record.rate_hz, "declared", board))
-        found += frontend.push(SampleBlock(0, record.lead()[:, None] * 1000, 0.0)) + frontend.finish()
-        rows += [classifier.quantise(t) for item in found if (t := inputs_of(bundle, item))]
+        microvolts = 1000 * record.lead()
+        rows += [classifier.quantise(t) for t in all_inputs(bundle, microvolts, record.rate_hz, 1.0)]
         if len(rows) >= WINDOWS:
             break
     names = [entry["name"] for entry in bundle.manifest["inputs"]]

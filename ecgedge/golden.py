@@ -35,25 +35,32 @@ differently in every layer: up to ten were seen, and no other decision but betwe
 def first_inputs(
     bundle: Bundle, counts: npt.NDArray[np.int16], rate_hz: float, uv_per_count: float
 ) -> dict[str, Signal32]:
-    """Tensors of the first whole window of counts, by the input's name, made by the device's frontend.
+    """The first of ``all_inputs``.
 
     Raises
     ------
     BundleError
         Where the counts hold no whole window.
     """
+    found = all_inputs(bundle, counts, rate_hz, uv_per_count)
+    if not found:
+        raise BundleError(f"golden signal of {counts.size / rate_hz:.1f} s", "one that holds a whole window")
+    return found[0]
+
+
+def all_inputs(
+    bundle: Bundle, counts: npt.NDArray[Any], rate_hz: float, uv_per_count: float
+) -> list[dict[str, Signal32]]:
+    """Tensors of the whole windows of counts, shape (n,), by the input's name, as the device makes them."""
     frontend = Frontend((consumer(bundle),))
     board = Board("golden", rate_hz, uv_per_count, 16)
     out = frontend.push(Segment(0, 0.0, rate_hz, "declared", board))
     out += frontend.push(SampleBlock(0, counts[:, None].astype(np.float64), 0.0))
     out += frontend.finish()
-    found = next((tensors for item in out if (tensors := inputs_of(bundle, item))), None)
-    if found is None:
-        raise BundleError(f"golden signal of {counts.size / rate_hz:.1f} s", "one that holds a whole window")
-    return found
+    return [tensors for item in out if (tensors := _inputs_of(bundle, item))]
 
 
-def inputs_of(bundle: Bundle, item: Out) -> dict[str, Signal32] | None:
+def _inputs_of(bundle: Bundle, item: Out) -> dict[str, Signal32] | None:
     """The tensors of a whole window; None of anything else."""
     if isinstance(item, PreparedBeats):
         return item.tensors if item.whole else None

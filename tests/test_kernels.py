@@ -18,11 +18,8 @@ from benchmarks import kernels, kernels_run
 from ecgedge import bundle as bundles
 from ecgedge import mcu
 from ecgedge.classifier import Classifier
-from ecgedge.frontend import Frontend
-from ecgedge.golden import inputs_of
-from ecgedge.heads import consumer
-from ecgedge.messages import SampleBlock, Segment
-from ecgedge.ports.patient import SimulatedPatient
+from ecgedge.golden import all_inputs
+from ecgedge.ports.patient import RATE_HZ, UV_PER_COUNT, SimulatedPatient
 
 runtime = pytest.importorskip(
     "tflite_micro.python.tflite_micro.runtime", reason="needs tflite-micro (x86-64, Python 3.10-3.12)"
@@ -48,12 +45,8 @@ def windows(bundle: bundles.Bundle) -> list[list[np.ndarray]]:
     """int8 inputs of the simulated patient (sinus rhythm, AF, APCs, noise) and golden ones, in order."""
     manifest = bundle.manifest
     classifier = Classifier(bundle)
-    patient = SimulatedPatient(seed=11)
-    frontend = Frontend((consumer(bundle),))
-    out = frontend.push(Segment(0, 0.0, 250.0, "declared", patient.board))
-    for piece in patient.pieces():
-        out += frontend.push(SampleBlock(piece.first, piece.counts[:, None].astype(float), 0.0))
-    found = [tensors for item in out if (tensors := inputs_of(bundle, item))]
+    counts = np.concatenate([piece.counts for piece in SimulatedPatient(seed=11).pieces()])
+    found = all_inputs(bundle, counts, RATE_HZ, UV_PER_COUNT)
     golden = np.load(io.BytesIO(bundle.golden))
     names = [entry["name"] for entry in manifest["inputs"]]
     made = [classifier.quantise(tensors) for tensors in found]

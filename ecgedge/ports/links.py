@@ -109,8 +109,12 @@ class PtyLink(_Thread):
     def host_write(self, data: bytes) -> None:
         """Send to the board; what it does not take is lost."""
         self._check()
-        with contextlib.suppress(BlockingIOError):
+        try:
             os.write(self._host, data)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise CutError(*error.args) from None
 
     def _read(self, descriptor: int, timeout_s: float) -> bytes:
         self._check()
